@@ -1,0 +1,67 @@
+"""Who and what the stories are about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+
+@dataclass(frozen=True)
+class Person:
+    name: str
+    he: str
+
+
+_SHE = (
+    "Anna Mia Lena Sara Nora Ella Maya Lucy Ruth Ivy Emma Rosa Tina Kate Jane Amy Zoe Clara Vera Eva"
+).split()
+_HE = (
+    "Tom Ben Max Leo Sam Jack Omar Luis Paul Hugo Noah Adam Finn Karl Ravi Ken Dan Peter Ivan Theo"
+).split()
+
+THINGS = (
+    "apples|pears|plums|oranges|lemons|cherries|eggs|cookies|muffins|candies|marbles|stickers|"
+    "stamps|cards|coins|shells|stones|beads|buttons|books|pencils|pens|crayons|balls|toys|"
+    "balloons|flowers|roses|tulips|seeds|nuts|stars|tickets|photos|ribbons|bottles|cups|keys"
+).split("|")
+GOODS = (
+    "pens|books|cups|apples|cakes|shirts|hats|balls|lamps|bags|plates|toys|pies|cards|plants|"
+    "kites|socks|mugs|scarves|belts"
+).split("|")
+HOLDERS = "boxes|bags|baskets|jars|packs|crates|trays|shelves|drawers|buckets".split("|")
+
+
+def person(rng: Random) -> Person:
+    if rng.random() < 0.5:
+        return Person(rng.choice(_SHE), "she")
+    return Person(rng.choice(_HE), "he")
+
+
+def two_people(rng: Random) -> tuple[Person, Person]:
+    first = person(rng)
+    second = person(rng)
+    while second.name == first.name:
+        second = person(rng)
+    return first, second
+
+
+def addend(rng: Random) -> int:
+    """A number to add or take away: mostly two digits, now and then three."""
+    draw = rng.random()
+    if draw < 0.45:
+        return rng.randint(2, 50)
+    if draw < 0.8:
+        return rng.randint(10, 100)
+    return rng.randint(50, 400)
+
+
+def below(rng: Random, number: int) -> int:
+    """A number to take from `number` (at least 3) with something left over."""
+    return min(addend(rng), rng.randint(2, number - 1))
+
+
+def factors(rng: Random) -> tuple[int, int]:
+    """Two factors, (each, count): the times table mostly, else two digits by one."""
+    if rng.random() < 0.65:
+        return rng.randint(2, 12), rng.randint(2, 10)
+    return rng.randint(11, 40), rng.randint(2, 9)
