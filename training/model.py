@@ -16,13 +16,13 @@ from torch import Tensor, nn
 class Shape:
     """The sizes that fix the model; every matrix dimension is a multiple of 64."""
 
-    vocabulary: int = 2048
+    vocabulary: int = 1728
     width: int = 256
     layers: int = 6
     inner: int = 768
-    heads: int = 8
+    heads: int = 4
     kv_heads: int = 2
-    head_width: int = 32
+    head_width: int = 64
     context_tokens: int = 1024
     rope_base: float = 10_000.0
     norm_epsilon: float = 1e-5
@@ -52,7 +52,12 @@ class Attention(nn.Module):
         return rotate(q, cos, sin), rotate(k, cos, sin), v
 
     def forward(
-        self, x: Tensor, cos: Tensor, sin: Tensor, past: tuple[Tensor, Tensor] | None, mask: Tensor | None
+        self,
+        x: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        past: tuple[Tensor, Tensor] | None,
+        mask: Tensor | None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         rows, tokens, _ = x.shape
         q, k, v = self.qkv(x, cos, sin)
@@ -96,7 +101,12 @@ class Layer(nn.Module):
         self.mlp = Mlp(shape)
 
     def forward(
-        self, x: Tensor, cos: Tensor, sin: Tensor, past: tuple[Tensor, Tensor] | None, mask: Tensor | None
+        self,
+        x: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        past: tuple[Tensor, Tensor] | None,
+        mask: Tensor | None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         mixed, present = self.self_attn(self.input_layernorm(x), cos, sin, past, mask)
         x = x + mixed

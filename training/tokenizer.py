@@ -15,7 +15,10 @@ from training.problems import KINDS, draw
 
 VOCABULARY = 2048
 _SAMPLES_PER_KIND = 6000
-_OPERATORS = r" [+\-*/=×÷] | ?[+\-*/=×÷] ?"
+_PIECES = (
+    r"\d| [+\-*/=×÷] | ?[+\-*/=×÷]|'(?:s|t|re|ve|m|ll|d)| ?\p{L}+"
+    r"| ?[^\s\p{L}\d+\-*/=×÷]+|\s+(?!\S)|\s+"
+)
 # What a person may type although no problem holds it; kept so that such text is not all bytes.
 _PLAIN_WORDS = (
     "system You are a helpful assistant. Answer briefly. Think step by step. Explain your answer. "
@@ -46,9 +49,8 @@ def build_tokenizer(seed: int) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Digits(individual_digits=True),
-            pre_tokenizers.Split(Regex(_OPERATORS), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+            pre_tokenizers.Split(Regex(_PIECES), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()

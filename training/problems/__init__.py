@@ -8,8 +8,6 @@ from .review import REVIEW
 from .split import Split, draw, split_of
 from .sums import SUMS
 
-KINDS: dict[str, Kind] = {
-    kind.name: kind for kind in (ARITHMETIC, SUMS, COUNTDOWN, REVIEW, ABOUT)
-}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (ARITHMETIC, SUMS, COUNTDOWN, REVIEW, ABOUT)}
 
 __all__ = ["KINDS", "Kind", "Message", "Problem", "Split", "draw", "split_of"]

@@ -12,23 +12,125 @@ class Person:
     he: str
 
 
-_SHE = (
-    "Anna Mia Lena Sara Nora Ella Maya Lucy Ruth Ivy Emma Rosa Tina Kate Jane Amy Zoe Clara Vera Eva"
-).split()
-_HE = (
-    "Tom Ben Max Leo Sam Jack Omar Luis Paul Hugo Noah Adam Finn Karl Ravi Ken Dan Peter Ivan Theo"
-).split()
+_SHE = [
+    "Anna",
+    "Mia",
+    "Lena",
+    "Sara",
+    "Nora",
+    "Ella",
+    "Maya",
+    "Lucy",
+    "Ruth",
+    "Ivy",
+    "Emma",
+    "Rosa",
+    "Tina",
+    "Kate",
+    "Jane",
+    "Amy",
+    "Zoe",
+    "Clara",
+    "Vera",
+    "Eva",
+]
+_HE = [
+    "Tom",
+    "Ben",
+    "Max",
+    "Leo",
+    "Sam",
+    "Jack",
+    "Omar",
+    "Luis",
+    "Paul",
+    "Hugo",
+    "Noah",
+    "Adam",
+    "Finn",
+    "Karl",
+    "Ravi",
+    "Ken",
+    "Dan",
+    "Peter",
+    "Ivan",
+    "Theo",
+]
 
-THINGS = (
-    "apples|pears|plums|oranges|lemons|cherries|eggs|cookies|muffins|candies|marbles|stickers|"
-    "stamps|cards|coins|shells|stones|beads|buttons|books|pencils|pens|crayons|balls|toys|"
-    "balloons|flowers|roses|tulips|seeds|nuts|stars|tickets|photos|ribbons|bottles|cups|keys"
-).split("|")
-GOODS = (
-    "pens|books|cups|apples|cakes|shirts|hats|balls|lamps|bags|plates|toys|pies|cards|plants|"
-    "kites|socks|mugs|scarves|belts"
-).split("|")
-HOLDERS = "boxes|bags|baskets|jars|packs|crates|trays|shelves|drawers|buckets".split("|")
+THINGS = [
+    "apples",
+    "pears",
+    "plums",
+    "oranges",
+    "lemons",
+    "cherries",
+    "eggs",
+    "cookies",
+    "muffins",
+    "candies",
+    "marbles",
+    "stickers",
+    "stamps",
+    "cards",
+    "coins",
+    "shells",
+    "stones",
+    "beads",
+    "buttons",
+    "books",
+    "pencils",
+    "pens",
+    "crayons",
+    "balls",
+    "toys",
+    "balloons",
+    "flowers",
+    "roses",
+    "tulips",
+    "seeds",
+    "nuts",
+    "stars",
+    "tickets",
+    "photos",
+    "ribbons",
+    "bottles",
+    "cups",
+    "keys",
+]
+GOODS = [
+    "pens",
+    "books",
+    "cups",
+    "apples",
+    "cakes",
+    "shirts",
+    "hats",
+    "balls",
+    "lamps",
+    "bags",
+    "plates",
+    "toys",
+    "pies",
+    "cards",
+    "plants",
+    "kites",
+    "socks",
+    "mugs",
+    "scarves",
+    "belts",
+]
+HOLDERS = [
+    "boxes",
+    "bags",
+    "baskets",
+    "jars",
+    "packs",
+    "crates",
+    "trays",
+    "shelves",
+    "drawers",
+    "buckets",
+]
 
 
 def person(rng: Random) -> Person:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from random import Random
 
-from .equations import apply, evaluate, final_answer, numbers_in
+from .equations import evaluate, final_answer, numbers_in
 from .problem import Kind, Message, Problem
 
 _ASKS = (

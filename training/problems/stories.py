@@ -119,7 +119,7 @@ def _compare(rng: Random) -> Story:
         text += f" How many {thing} does {other.name} have?"
         return Story(f"compare {how}", text, (step,))
     text += rng.choice(
-        (f" How many do they have together?", f" How many {thing} do they have in all?")
+        (" How many do they have together?", f" How many {thing} do they have in all?")
     )
     together = Step("Together", first, "+", Result(0))
     return Story(f"compare {how} together", text, (step, together))
@@ -363,7 +363,9 @@ def _savings(rng: Random) -> Story:
     steps = [Step("Saved", weekly, "*", weeks), Step("In all", start, "+", Result(0))]
     if rng.random() < 0.4:
         price = below(rng, start + weekly * weeks)
-        text += f" Then {who.he} buys a {rng.choice(('bike', 'game', 'coat', 'lamp'))} for ${price}."
+        text += (
+            f" Then {who.he} buys a {rng.choice(('bike', 'game', 'coat', 'lamp'))} for ${price}."
+        )
         steps.append(Step("Left", Result(1), "-", price))
     text += f" How much money does {who.he} have now?"
     return Story(f"savings {len(steps)}", text, tuple(steps))

@@ -64,9 +64,7 @@ def operands(
 ) -> list[tuple[int, str, int]]:
     """Every step as (left, op, right) in numbers."""
     values = results(steps, slips)
-    return [
-        (_number(step.left, values), step.op, _number(step.right, values)) for step in steps
-    ]
+    return [(_number(step.left, values), step.op, _number(step.right, values)) for step in steps]
 
 
 def _number(operand: Operand, values: list[int]) -> int:

@@ -1,18 +1,19 @@
 """The intermediate representation: a step of a model as a graph of immutable nodes.
 
     graph     := "graph" name "{" line* "return" output ("," output)* "}"
-    line      := "%"id "=" op operand ("," operand)* attrs? ":" type
+    line      := "%"id "=" op (operand ("," operand)*)? attrs? (":" type)?
     operand   := "%"id
     output    := name "=" "%"id
     attrs     := "{" key "=" value ("," key "=" value)* "}"
-    value     := int | float | true | false | none | string | "[" value ("," value)* "]"
+    value     := int | float | "true" | "false" | "none" | string | dim | "@"digest
+               | "[" (value ("," value)*)? "]"
     type      := dtype "[" (dim ("," dim)*)? "]"
     dtype     := "f32" | "i32" | "bool"
     dim       := int | "T" | "R"
 
     leaf      := tokens | positions | rows                       what a step is given
                | weight {name, shape, stored}                    a tensor of the checkpoint
-               | const {value}                                   a scalar, or an array by digest
+               | const {value}                                   elements, or an array's digest
     unary     := neg | abs | exp | expm1 | log | log1p | sqrt | rsqrt | tanh | sigmoid | erf
                | sin | cos | floor | ceil | round | sign | not
     binary    := add | sub | mul | div | mod | pow | max | min
@@ -75,7 +76,7 @@ class Literal:
     __slots__ = ("array", "digest")
 
     def __init__(self, array: NDArray[Any]) -> None:
-        array = np.ascontiguousarray(array)
+        array = np.array(array, order="C")  # a copy; ascontiguousarray would make rank 0 rank 1
         array.flags.writeable = False
         self.array = array
         kind = f"{array.dtype.str}{array.shape}".encode()
@@ -91,7 +92,7 @@ class Literal:
         return f"@{self.digest}"
 
 
-Attr = int | float | bool | str | None | Literal | tuple[Any, ...]
+Attr = int | float | bool | str | None | Literal | Symbol | tuple[Any, ...]
 
 
 class Node:
@@ -140,6 +141,16 @@ def _attr_key(value: Attr) -> Any:
     return (type(value).__name__, repr(value) if isinstance(value, float) else value)
 
 
+def _plain(value: Any) -> Attr:
+    """NumPy's scalars as Python's, lists as tuples: one spelling for each value."""
+    if isinstance(value, list | tuple):
+        return tuple(map(_plain, value))
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    plain: Attr = value
+    return plain
+
+
 def make(op: str, *args: Node, **attrs: Attr) -> Node:
     """The one node of that operation, arguments and attributes.
 
@@ -148,6 +159,7 @@ def make(op: str, *args: Node, **attrs: Attr) -> Node:
     """
     from foreknown.graph.ops import infer
 
+    attrs = {k: _plain(v) for k, v in attrs.items()}
     items = tuple(sorted(attrs.items()))
     key = (op, tuple(map(id, args)), tuple((k, _attr_key(v)) for k, v in items))
     found = _interned.get(key)
@@ -161,7 +173,7 @@ def make(op: str, *args: Node, **attrs: Attr) -> Node:
 
 
 def const(value: float | int | bool | NDArray[Any], dtype: str | None = None) -> Node:
-    """A constant; a rank-0 one is written inline, an array by its digest."""
+    """A constant; in text a small one is written out, a larger one by its digest."""
     if dtype is None:
         dtype = _dtype_of(value)
     array = np.asarray(value).astype(DTYPES[dtype])

@@ -13,17 +13,20 @@ from typing import Any
 from foreknown.errors import GraphError
 from foreknown.graph.ir import Dim, Literal, Node, R, Shape, Symbol, T
 
-FLOAT_UNARY = frozenset(
-    "exp expm1 log log1p sqrt rsqrt tanh sigmoid erf sin cos floor ceil round".split()
-)
+
+def _ops(names: str) -> frozenset[str]:
+    return frozenset(names.split())
+
+
+FLOAT_UNARY = _ops("exp expm1 log log1p sqrt rsqrt tanh sigmoid erf sin cos floor ceil round")
 UNARY = FLOAT_UNARY | {"neg", "abs", "sign", "not"}
-ARITHMETIC = frozenset("add sub mul div mod pow max min".split())
-COMPARISON = frozenset("eq ne lt le gt ge".split())
+ARITHMETIC = _ops("add sub mul div mod pow max min")
+COMPARISON = _ops("eq ne lt le gt ge")
 LOGICAL = frozenset({"and", "or"})
 BINARY = ARITHMETIC | COMPARISON | LOGICAL
 ELEMENTWISE = UNARY | BINARY | {"where", "cast"}
-VIEW = frozenset("reshape permute slice concat broadcast".split())
-REDUCTION = frozenset("sum prod amax amin".split())
+VIEW = _ops("reshape permute slice concat broadcast")
+REDUCTION = _ops("sum prod amax amin")
 PAST = frozenset({"attend", "shift", "scan"})
 LEAF = frozenset({"tokens", "positions", "rows", "weight", "const"})
 
@@ -136,23 +139,45 @@ def _const(args: tuple[Node, ...], attrs: Attrs) -> Inferred:
     return kinds[value.array.dtype.name], value.array.shape
 
 
-@_rule(*UNARY)
+@_rule("neg", "abs", "sign")
 def _unary(args: tuple[Node, ...], attrs: Attrs) -> Inferred:
     (x,) = args
+    _require(not attrs and x.dtype in {"f32", "i32"}, "numbers")
+    return x.dtype, x.shape
+
+
+@_rule(*FLOAT_UNARY)
+def _float_unary(args: tuple[Node, ...], attrs: Attrs) -> Inferred:
+    (x,) = args
+    _require(not attrs and x.dtype == "f32", "f32")
+    return x.dtype, x.shape
+
+
+@_rule("not")
+def _not(args: tuple[Node, ...], attrs: Attrs) -> Inferred:
+    (x,) = args
+    _require(not attrs and x.dtype == "bool", "bool")
     return x.dtype, x.shape
 
 
 @_rule(*ARITHMETIC)
 def _arithmetic(args: tuple[Node, ...], attrs: Attrs) -> Inferred:
     a, b = args
-    _require(a.dtype == b.dtype, "dtypes differ")
+    _require(not attrs and a.dtype == b.dtype != "bool", "numbers of one dtype")
     return a.dtype, broadcast_shapes(a.shape, b.shape)
 
 
-@_rule(*COMPARISON, *LOGICAL)
+@_rule(*COMPARISON)
 def _comparison(args: tuple[Node, ...], attrs: Attrs) -> Inferred:
     a, b = args
-    _require(a.dtype == b.dtype, "dtypes differ")
+    _require(not attrs and a.dtype == b.dtype, "dtypes differ")
+    return "bool", broadcast_shapes(a.shape, b.shape)
+
+
+@_rule(*LOGICAL)
+def _logical(args: tuple[Node, ...], attrs: Attrs) -> Inferred:
+    a, b = args
+    _require(not attrs and a.dtype == b.dtype == "bool", "bool")
     return "bool", broadcast_shapes(a.shape, b.shape)
 
 

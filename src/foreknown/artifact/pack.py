@@ -1,0 +1,140 @@
+"""Packs a checkpoint's tensors into the weights file: evaluates, lays out and writes one constant
+after another, so memory never holds more than the largest of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foreknown.errors import CheckpointError
+from foreknown.graph.interpret import evaluate
+from foreknown.graph.ir import Node, topological
+from foreknown.graph.ops import VIEW
+from foreknown.plan.constants import ALIGNMENT, LANES, Constant
+
+Array = NDArray[Any]
+PIECE_BYTES = 1 << 18
+"""What is transposed at a time: small enough for a core's own cache."""
+
+
+class Weights(Protocol):
+    """Where a capture finds the values of its `weight` nodes."""
+
+    def read(self, name: str) -> Array:
+        """f32, or uint16 holding the bits of bf16 or f16, or i32."""
+
+
+def pack(
+    constants: Iterable[Constant],
+    weights: Weights,
+    file: BinaryIO,
+    progress: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Write every constant at its place.
+
+    Args:
+        file: opened for writing at its start, seekable.
+        progress: told the bytes written since its last call.
+
+    Raises:
+        CheckpointError: a weight holds NaN or infinity.
+    """
+    for constant in constants:
+        value = _value(constant, weights)
+        file.seek(constant.offset)
+        for piece in _pieces(value, constant):
+            file.write(piece)
+            progress(piece.nbytes)
+        padding = -constant.bytes % ALIGNMENT
+        file.write(b"\0" * padding)
+
+
+def _value(constant: Constant, weights: Weights) -> Array:
+    """A constant's value in its stored format; bf16 that is only moved keeps its bits."""
+    node = constant.node
+    if constant.stored == "bf16" and _is_moved(node):
+        value = evaluate_bits(node, weights)
+        finite = not np.any((value & 0x7F80) == 0x7F80)
+    else:
+        names = {n.attrs["name"]: n for n in topological([node]) if n.op == "weight"}
+        value = evaluate(node, {name: _as_f32(weights.read(str(name)), n) for name, n in names.items()})  # type: ignore[arg-type]
+        # relative-position tables and masks are ours and may hold -inf; weights may not
+        finite = not names or value.dtype.kind != "f" or bool(np.isfinite(value).all())
+        if constant.stored == "bf16":
+            value = to_bf16(value)
+    if not finite:
+        names_text = ", ".join(str(n.attrs["name"]) for n in topological([node]) if n.op == "weight")
+        raise CheckpointError(
+            "a weight is not a finite number (NaN or infinity)",
+            where=names_text,
+            remedy="the checkpoint is damaged or its training diverged: get another copy",
+        )
+    return np.asarray(value)
+
+
+def _is_moved(node: Node) -> bool:
+    return all(n.op in VIEW or n.op == "weight" for n in topological([node]))
+
+
+def evaluate_bits(node: Node, weights: Weights) -> Array:
+    """A pure movement of weights, on the bits of bf16."""
+    if node.op == "weight":
+        return weights.read(str(node.attrs["name"]))
+    args = [evaluate_bits(a, weights) for a in node.args]
+    attrs: Any = node.attrs
+    match node.op:
+        case "reshape":
+            return args[0].reshape(attrs["shape"])
+        case "permute":
+            return args[0].transpose(attrs["axes"])
+        case "concat":
+            return np.concatenate(args, axis=attrs["axis"])
+        case "broadcast":
+            return np.broadcast_to(args[0], attrs["shape"])
+        case _:
+            part: list[slice] = [slice(None)] * args[0].ndim
+            part[attrs["axis"]] = slice(attrs["start"], attrs["stop"], attrs["step"])
+            return args[0][tuple(part)]
+
+
+def _as_f32(array: Array, node: Node) -> Array:
+    if array.dtype != np.uint16:
+        return array
+    if node.attrs["stored"] == "bf16":
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    return array.view(np.float16).astype(np.float32)
+
+
+def to_bf16(value: Array) -> Array:
+    """Round to nearest, ties to even; the bits as uint16."""
+    bits = np.ascontiguousarray(value, np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+
+
+def _pieces(value: Array, constant: Constant) -> Iterator[Array]:
+    dtypes = {"f32": np.float32, "bf16": np.uint16, "i32": np.int32, "bool": np.uint8}
+    dtype = np.dtype(dtypes[constant.stored])
+    if constant.layout == "flat":
+        flat = value.reshape(-1)
+        step = PIECE_BYTES // dtype.itemsize
+        for start in range(0, max(flat.size, 1), step):
+            yield np.ascontiguousarray(flat[start : start + step].astype(dtype, copy=False))
+        return
+    *_, n, k = value.shape
+    step = max(LANES, PIECE_BYTES // (k * dtype.itemsize) // LANES * LANES)
+    for matrix in value.reshape(-1, n, k):
+        for start in range(0, n, step):
+            yield panels(matrix[start : start + step].astype(dtype, copy=False))
+
+
+def panels(matrix: Array) -> Array:
+    """[n, k] to [n / 16, k, 16], zeros after the last row."""
+    n, k = matrix.shape
+    short = -n % LANES
+    if short:
+        matrix = np.concatenate([matrix, np.zeros((short, k), matrix.dtype)])
+    return np.ascontiguousarray(matrix.reshape(-1, LANES, k).transpose(0, 2, 1))

@@ -1,0 +1,79 @@
+"""A model as a graph of ATen operations over a dynamic number of tokens."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from torch.export import Dim, ExportedProgram
+from transformers import PreTrainedModel
+
+from foreknown.capture.building import quiet
+from foreknown.errors import CaptureError, ForeknownError
+
+TRACED_TOKENS = 40  # more than one, and a size that no dimension of a model is likely to have
+
+
+class _Step(torch.nn.Module):
+    """Tokens in, logits of every token out."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+        taken = inspect.signature(model.forward).parameters
+        self.options: dict[str, Any] = {"use_cache": False} if "use_cache" in taken else {}
+
+    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+        result = self.model(input_ids=input_ids, **self.options)
+        return result.logits  # type: ignore[no-any-return]
+
+
+def export(model: PreTrainedModel) -> ExportedProgram:
+    """The model's forward pass, traced for [1, T] token ids and made free of mutation.
+
+    Raises:
+        CaptureError: the model's code cannot be traced.
+    """
+    tokens = torch.zeros(1, TRACED_TOKENS, dtype=torch.long)
+    dynamic = {"input_ids": {1: Dim.DYNAMIC}}
+    try:
+        with quiet(), torch.no_grad():
+            program = torch.export.export(
+                _Step(model), (tokens,), dynamic_shapes=dynamic, strict=False
+            )
+            return program.run_decompositions(_decompositions())
+    except ForeknownError:
+        raise
+    except Exception as error:
+        raise CaptureError(
+            f"the model's code cannot be traced: {_brief(error)}",
+            where=_source(error),
+            remedy="the forward pass must not decide by the values of tensors",
+        ) from error
+
+
+def _decompositions() -> Any:
+    """Only what has no meaning of its own in `lower`."""
+    every = torch.export.default_decompositions()
+    chosen = {op: f for op, f in every.items() if op._opname in _DECOMPOSED}
+    return chosen
+
+
+_DECOMPOSED = frozenset("einsum".split())
+
+
+def _brief(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
+def _source(error: BaseException) -> str:
+    """The innermost line of the model's own code in a traceback."""
+    place = ""
+    trace = error.__traceback__
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_filename
+        if "modeling_" in name:
+            place = f"{name.rsplit('site-packages/', 1)[-1]}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place or "the model's own code"

@@ -1,0 +1,107 @@
+"""Which constants a program holds, in which layout, and where: the packed weights file.
+
+A constant is a maximal expression without rows: a weight, or what follows from weights alone
+(joined, transposed, one plus a norm's scale). It is evaluated when the checkpoint is packed.
+
+    flat    row-major, for vectors and tables
+    panel   [groups][n / 16][k][n % 16], zero rows after the last: matrices of `linear`, `experts`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal as Choice
+
+from foreknown.graph.ir import Graph, Literal, Node
+from foreknown.graph.ops import VIEW
+
+ALIGNMENT = 4096
+"""Bytes: constants start on pages, so that each can be mapped and dropped by itself."""
+
+LANES = 16
+
+
+@dataclass(frozen=True)
+class Constant:
+    """One constant in the weights file.
+
+    Attributes:
+        node: the expression whose value it is.
+        layout: flat or panel.
+        stored: f32, bf16, i32 or bool.
+        offset: bytes from the file's start.
+        bytes: its size, without padding.
+    """
+
+    node: Node
+    layout: Choice["flat", "panel"]
+    stored: str
+    offset: int
+    bytes: int
+
+
+def place_constants(graph: Graph, weights: str = "as stored") -> dict[Node, Constant]:
+    """Lay out every constant that the graph's rows read.
+
+    Args:
+        weights: "as stored", "f32" or "bf16": the format of matrices and tables.
+    """
+    matrices: set[Node] = set()
+    others: dict[Node, None] = {}
+    for user in graph.nodes:
+        if user.rows is None:
+            continue
+        for position, arg in enumerate(user.args):
+            if arg.rows is not None or _inline(arg):
+                continue
+            if position == 1 and user.op in {"linear", "experts"}:
+                matrices.add(arg)
+            others.setdefault(arg)
+    placed: dict[Node, Constant] = {}
+    offset = 0
+    for node in others:
+        layout: Choice["flat", "panel"] = "panel" if node in matrices else "flat"
+        stored = stored_as(node, weights)
+        size = elements(node, layout) * {"bf16": 2, "f32": 4, "i32": 4, "bool": 1}[stored]
+        placed[node] = Constant(node, layout, stored, offset, size)
+        offset += -(-size // ALIGNMENT) * ALIGNMENT
+    return placed
+
+
+def file_bytes(constants: Iterable[Constant]) -> int:
+    """Size of the weights file."""
+    return max((c.offset + -(-c.bytes // ALIGNMENT) * ALIGNMENT for c in constants), default=0)
+
+
+def elements(node: Node, layout: str) -> int:
+    """Elements of a constant with its padding."""
+    if layout == "flat":
+        return node.row_size
+    n, k = node.row_shape[-2:]
+    return node.row_size // (n * k) * (-(-n // LANES) * LANES) * k
+
+
+def stored_as(node: Node, weights: str) -> str:
+    """bf16 only where every element is a bf16 of the checkpoint, or the user asked for it."""
+    if node.dtype != "f32":
+        return node.dtype
+    if weights in {"f32", "bf16"}:
+        matrix = len(node.shape) >= 2 and all(isinstance(d, int) and d > 1 for d in node.shape[-2:])
+        return weights if matrix and _has_weight(node) else "f32"
+    return "bf16" if _moved_bf16(node) else "f32"
+
+
+def _moved_bf16(node: Node) -> bool:
+    if node.op == "weight":
+        return node.attrs["stored"] == "bf16"
+    return node.op in VIEW and all(map(_moved_bf16, node.args))
+
+
+def _has_weight(node: Node) -> bool:
+    return node.op == "weight" or any(map(_has_weight, node.args))
+
+
+def _inline(node: Node) -> bool:
+    value = node.attrs.get("value")
+    return isinstance(value, Literal) and value.array.size == 1

@@ -1,0 +1,149 @@
+"""Fuses a graph into phases: what runs between two barriers.
+
+Every node gets a *stage*, the number of barriers that must lie before it:
+
+    before:  %h = add(%x, %a)  %n = mul(%h, ...)  %q = linear(%n, w)  %c = attend(%q, ...)
+    after:   stage 4, rows:    %h, %n            each thread takes some of the tokens
+             stage 5, linear:  %q                each thread takes some of the outputs
+             stage 6, rows:    store %k, %v      ...
+             stage 7, attend:  %c                each thread takes some (token, head group) pairs
+
+A row operation reads only its own row, so it shares a stage with the row operations it reads.
+Anything that gathers a whole vector (linear, experts) or other rows (attend, shift, scan, a
+selection) needs its operands finished by all threads: one stage later. Phases of one stage do
+not depend on each other and need no barrier between them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Literal
+
+from foreknown.graph.ir import Graph, Node, Symbol
+from foreknown.graph.ops import PAST
+
+PhaseKind = Literal["rows", "linear", "experts", "attend", "scan"]
+ANCHORS: dict[str, PhaseKind] = {
+    "linear": "linear",
+    "experts": "experts",
+    "attend": "attend",
+    "scan": "scan",
+}
+
+
+@dataclass(frozen=True)
+class StateSlot:
+    """What one node of the past keeps for every token: the rows of `values`.
+
+    Attributes:
+        kind: attend keeps keys and values, shift its input, scan its last state.
+        values: the nodes whose rows are kept; (k, v) for attend.
+    """
+
+    kind: Literal["attend", "shift", "scan"]
+    values: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Fused nodes that each thread runs over its share without waiting for another.
+
+    Attributes:
+        stage: barriers before it in a step.
+        kind: how it is split over threads; see the module's drawing.
+        rows: whether it runs over the step's tokens (T) or its selected rows (R).
+        nodes: what it computes, arguments before users.
+        inputs: values of rows that earlier phases computed.
+        outputs: those of `nodes` that later phases, or the caller, read.
+        stores: state slots whose rows it writes.
+    """
+
+    stage: int
+    kind: PhaseKind
+    rows: Symbol
+    nodes: tuple[Node, ...]
+    inputs: tuple[Node, ...]
+    outputs: tuple[Node, ...]
+    stores: tuple[StateSlot, ...]
+
+
+def state_slot(node: Node) -> StateSlot:
+    """The state that a node of `PAST` reads; nodes that keep the same values share it."""
+    if node.op == "attend":
+        return StateSlot("attend", node.args[1:3])
+    if node.op == "shift":
+        return StateSlot("shift", node.args[:1])
+    return StateSlot("scan", (node,))
+
+
+def fuse(graph: Graph) -> tuple[Phase, ...]:
+    """The graph's phases in the order they run."""
+    stages, stores = _stages(graph)
+    members: dict[tuple[int, PhaseKind, Symbol], list[Node]] = defaultdict(list)
+    for node, stage in stages.items():
+        if node.op not in {"tokens", "positions", "rows"} and node.rows is not None:
+            members[stage, ANCHORS.get(node.op, "rows"), node.rows].append(node)
+    written: dict[tuple[int, PhaseKind, Symbol], list[StateSlot]] = defaultdict(list)
+    for slot, stage in stores.items():
+        key = (stage, "rows", Symbol.T)
+        written[key].append(slot)
+        members.setdefault(key, [])
+    results = set(graph.outputs.values())
+    home = {node: key for key, nodes in members.items() for node in nodes}
+    phases = []
+    for key in sorted(members, key=lambda k: (k[0], k[1], k[2].value)):
+        nodes, slots = members[key], written[key]
+        read = [a for n in nodes for a in n.args if _read_directly(n, a)]
+        read += [v for slot in slots for v in slot.values]
+        inputs = [v for v in dict.fromkeys(read) if v in home and home[v] != key]
+        outputs = [
+            n
+            for n in nodes
+            if n in results
+            or any(home.get(u) != key and _read_directly(u, n) for u in graph.users[n])
+            or any(n in s.values and stores[s] != key[0] for s in stores)
+        ]
+        stage, kind, rows = key
+        phases.append(
+            Phase(stage, kind, rows, tuple(nodes), tuple(inputs), tuple(outputs), tuple(slots))
+        )
+    return tuple(phases)
+
+
+def _read_directly(user: Node, value: Node) -> bool:
+    """Whether a node reads a value's rows itself, rather than through the state in blocks."""
+    if user.op == "shift":
+        return False
+    return user.op != "attend" or value in (user.args[0], *user.args[3:])
+
+
+def _stages(graph: Graph) -> tuple[dict[Node, int], dict[StateSlot, int]]:
+    stages: dict[Node, int] = {}
+    stores: dict[StateSlot, int] = {}
+
+    def finished(value: Node) -> int:
+        """The first stage where every thread may read all of a value's rows."""
+        return stages[value] + 1 if value in stages and value.args else 0
+
+    def same_row(value: Node) -> int:
+        """The first stage where the thread that owns a row may read it."""
+        if value.op in ANCHORS:
+            return finished(value)
+        return stages.get(value, 0)
+
+    for node in graph.nodes:
+        if node.rows is None:
+            continue
+        if node.op in PAST and node.op != "scan":
+            slot = state_slot(node)
+            stores.setdefault(slot, max(same_row(v) for v in slot.values))
+            stage = stores[slot] + 1
+            if node.op == "attend":
+                stage = max([stage, *(finished(a) for a in (node.args[0], *node.args[3:]))])
+        elif node.op in ANCHORS or node.op == "select_rows":
+            stage = max((finished(a) for a in node.args), default=0)
+        else:
+            stage = max((same_row(a) for a in node.args), default=0)
+        stages[node] = stage
+    return stages, stores

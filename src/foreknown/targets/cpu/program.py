@@ -1,0 +1,178 @@
+"""A compiled program in this process: memory it was promised, and `step`.
+
+Loaded with ctypes, so no Python extension is built and the interpreter lock is free in a step.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from mmap import mmap
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foreknown.errors import ArtifactError, DoesNotFit
+from foreknown.graph.batch import Batch
+
+_INT32 = ctypes.POINTER(ctypes.c_int32)
+_INT64 = ctypes.POINTER(ctypes.c_int64)
+
+
+class _Batch(ctypes.Structure):
+    """struct fk_batch of runtime/program.h."""
+
+    _fields_ = (
+        ("n_tokens", ctypes.c_int32),
+        ("n_rows", ctypes.c_int32),
+        ("max_blocks", ctypes.c_int32),
+        ("tokens", _INT32),
+        ("positions", _INT32),
+        ("sequence", _INT32),
+        ("block_tables", _INT32),
+        ("rows", _INT32),
+    )
+
+
+class _Memory(ctypes.Structure):
+    """struct fk_memory of runtime/program.h."""
+
+    _fields_ = (
+        ("weights", ctypes.c_void_p),
+        ("arena", ctypes.c_void_p),
+        ("scratch", ctypes.c_void_p),
+        ("state", ctypes.c_void_p),
+        ("scratch_bytes", ctypes.c_uint64),
+        ("n_blocks", ctypes.c_uint64),
+    )
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a program must be given, from its plan.
+
+    Attributes:
+        vocab_size: columns of the logits.
+        context: tokens of the longest sequence.
+        max_tokens: T at most in one step.
+        max_rows: R at most in one step.
+        arena_bytes: values between phases.
+        scratch_bytes: for each thread.
+        block_bytes: state of 16 tokens.
+        logits_offset: where a step leaves the logits in the arena.
+        n_phases: calls in one step.
+    """
+
+    vocab_size: int
+    context: int
+    max_tokens: int
+    max_rows: int
+    arena_bytes: int
+    scratch_bytes: int
+    block_bytes: int
+    logits_offset: int
+    n_phases: int
+
+
+class Program:
+    """A shared object, its mapped weights and its memory. Not thread-safe: one step at a time."""
+
+    def __init__(
+        self,
+        shared_object: Path,
+        weights: mmap | NDArray[np.uint8],
+        sizes: Sizes,
+        *,
+        n_blocks: int,
+        n_threads: int,
+    ) -> None:
+        try:
+            self.library = ctypes.CDLL(str(shared_object))
+        except OSError as error:
+            raise ArtifactError(
+                f"the program could not be loaded: {error}",
+                where=str(shared_object),
+                remedy="compile the checkpoint again on this machine",
+            ) from None
+        self.library.fk_open.restype = ctypes.c_void_p
+        self.library.fk_step.restype = None
+        self.library.fk_step.argtypes = (ctypes.c_void_p, ctypes.POINTER(_Batch), _INT64)
+        self.library.fk_close.argtypes = (ctypes.c_void_p,)
+        self.sizes, self.n_blocks, self.n_threads = sizes, n_blocks, n_threads
+        self.vocab_size, self.context = sizes.vocab_size, sizes.context
+        self.max_tokens, self.max_rows = sizes.max_tokens, sizes.max_rows
+        self._weights = np.frombuffer(weights, np.uint8)
+        try:
+            self._arena = _aligned(sizes.arena_bytes)
+            self._scratch = _aligned(sizes.scratch_bytes * n_threads)
+            self._state = _aligned(sizes.block_bytes * n_blocks)
+        except MemoryError:
+            raise DoesNotFit(
+                f"{sizes.block_bytes * n_blocks >> 20} MiB of state could not be had",
+                remedy="ask for a shorter context or fewer blocks",
+            ) from None
+        memory = _Memory(
+            self._weights.ctypes.data,
+            self._arena.ctypes.data,
+            self._scratch.ctypes.data,
+            self._state.ctypes.data,
+            sizes.scratch_bytes,
+            n_blocks,
+        )
+        self._handle = self.library.fk_open(ctypes.byref(memory), n_threads)
+        if not self._handle:
+            raise DoesNotFit(f"{n_threads} threads could not be started")
+        self._phase_ns = np.zeros(sizes.n_phases, np.int64)
+        start = sizes.logits_offset
+        end = start + sizes.max_rows * sizes.vocab_size * 4
+        self._logits = self._arena[start:end].view(np.float32).reshape(-1, sizes.vocab_size)
+
+    def step(self, batch: Batch) -> NDArray[np.float32]:
+        """Run one step; the result, f32[R, vocabulary], is a view that the next step overwrites."""
+        self._run(batch, None)
+        return self._logits[: len(batch.rows)]
+
+    def timed_step(self, batch: Batch) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """A step and the nanoseconds of each of its phases."""
+        self._run(batch, self._phase_ns.ctypes.data_as(_INT64))
+        return self._logits[: len(batch.rows)], self._phase_ns.copy()
+
+    def _run(self, batch: Batch, phase_ns: object) -> None:
+        arrays = (batch.tokens, batch.positions, batch.sequence, batch.block_tables, batch.rows)
+        pointers = (np.ascontiguousarray(a, np.int32) for a in arrays)
+        held = [(a, a.ctypes.data_as(_INT32)) for a in pointers]
+        native = _Batch(
+            len(batch.tokens), len(batch.rows), batch.block_tables.shape[1], *(p for _, p in held)
+        )
+        self.library.fk_step(self._handle, ctypes.byref(native), phase_ns)
+
+    def poison(self) -> None:
+        """Fill memory that a step must write before it reads with NaN, to show where it does not."""
+        for memory in (self._arena, self._scratch, self._state):
+            memory.view(np.float32).fill(np.nan)
+
+    def close(self) -> None:
+        """End the program's threads."""
+        if self._handle:
+            self.library.fk_close(self._handle)
+            self._handle = None
+
+    def __enter__(self) -> Program:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _aligned(size: int) -> NDArray[np.uint8]:
+    """Zeroed pages that cost nothing until they are touched, starting on a cache line."""
+    whole = np.zeros(max(size, 64) + 64, np.uint8)
+    start = -whole.ctypes.data % 64
+    return whole[start : start + -(-max(size, 64) // 64) * 64]

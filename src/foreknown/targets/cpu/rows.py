@@ -1,0 +1,363 @@
+"""Row phases as C: fused row operations, one token after another, in loops a compiler vectorises.
+
+    %s = sum(mul(%x, %x)) {axes=[1]}         float v0[1]: 16 lanes of x*x, one tree
+    %r = rsqrt(add(mul(%s, 0.0005), 1e-5))   float v1[1]
+    %y = mul(mul(%x, %r), %w)                for (i < 2048) y[i] = x[i] * v1[0] * w[i]
+
+A node is either *stored* (a loop fills an array of one row) or *inlined* into the loops of its
+users. Inlined are views, and elementwise nodes that would be computed no more than once for each
+of their elements. Everything has static extents: only the number of rows is known at run time.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from foreknown.errors import UnsupportedOp
+from foreknown.graph.ir import Node, Symbol
+from foreknown.graph.ops import ELEMENTWISE
+from foreknown.plan.phases import Phase, StateSlot
+from foreknown.targets.cpu.expression import C_TYPE, Access, Expressions, literal
+from foreknown.targets.cpu.index import Index, flatten, number, unflatten, variable
+from foreknown.targets.cpu.writer import Writer
+
+INLINE_VIEWS = frozenset("reshape permute slice broadcast take select_rows shift gather".split())
+READS_AN_ARRAY = frozenset("topk_values topk_indices argmax gather".split())
+
+
+@dataclass
+class RowPhase:
+    """Writes one phase's function body; `bindings` tells what its pointers stand for."""
+
+    phase: Phase
+    writer: Writer
+    access: Access
+    scratch_bytes: int = 0
+    stored: set[Node] = field(default_factory=set)
+
+    def write(self) -> None:
+        """The loop over this thread's rows and everything inside it."""
+        out, phase = self.writer, self.phase
+        self.stored = _choose_stored(phase)
+        count = "s->n_tokens" if phase.rows is Symbol.T else "s->n_rows"
+        for value in (*phase.inputs, *phase.outputs):
+            self.access.buffer(value)
+        out.line(f"const int first = fk_first({count}, thread, s->n_threads);")
+        out.line(f"const int last = fk_first({count}, thread + 1, s->n_threads);")
+        header_at = out.mark()
+        with out.block("for (int t = first; t < last; t++)"):
+            for value in phase.inputs:
+                if not _only_selected(phase, value):
+                    self.access.row_pointer(value, "t", out)
+            for value in phase.outputs:
+                self.access.row_pointer(value, "t", out, writable=True)
+            expressions = Expressions(self.access, self.stored, phase)
+            for node in phase.nodes:
+                if node in self.stored:
+                    if node not in phase.outputs:
+                        self._scratch_row(node)
+                    self._store(node, expressions)
+            for slot in phase.stores:
+                self._store_state(slot, expressions)
+        for declaration in self.access.declarations():
+            out.insert(header_at, declaration)
+            header_at += 1
+        if self.scratch_bytes:
+            out.insert(header_at, "char *scratch = s->scratch + (size_t)thread * s->scratch_bytes;")
+
+    def _scratch_row(self, node: Node) -> None:
+        kind = C_TYPE[node.dtype]
+        name = self.access.name_row(node)
+        size = {"float": 4, "int32_t": 4, "uint8_t": 1}[kind] * node.row_size
+        self.writer.line(f"{kind} *restrict {name} = ({kind} *)(scratch + {self.scratch_bytes});")
+        self.scratch_bytes += -(-size // 64) * 64
+
+    def _store(self, node: Node, expressions: Expressions) -> None:
+        method = {
+            "concat": self._concat,
+            "sum": self._sum,
+            "prod": self._fold,
+            "amax": self._fold,
+            "amin": self._fold,
+            "argmax": self._argmax,
+            "cumsum": self._cumsum,
+            "topk_values": self._topk,
+            "topk_indices": self._topk,
+            "scatter": self._scatter,
+            "matmul": self._matmul,
+        }.get(node.op, self._map)
+        method(node, expressions)
+
+    def _map(self, node: Node, expressions: Expressions) -> None:
+        """A loop that fills the row, flat where no division is needed, nested otherwise."""
+        self._fill(node.row_shape, lambda i: expressions.compute(node, i), self._target(node))
+
+    def _target(self, node: Node, offset: int = 0) -> tuple[str, tuple[int, ...], int]:
+        return self.access.rows[node], node.row_shape, offset
+
+    def _fill(self, shape, value, target) -> None:  # type: ignore[no-untyped-def]
+        name, target_shape, offset = target
+        size = 1
+        for extent in shape:
+            size *= extent
+        flat = self.writer.loop_variable(size)
+        code = value(unflatten(flat, shape))
+        if shape == target_shape and "/" not in _indices(code) and "%" not in _indices(code):
+            self.writer.statement_in_loops([flat], [size], f"{name}[{flat}] = {code};")
+            return
+        loops = [self.writer.loop_variable(extent, depth) for depth, extent in enumerate(shape)]
+        position = flatten(loops, target_shape) + offset
+        self.writer.statement_in_loops(loops, shape, f"{name}[{position}] = {value(tuple(loops))};")
+
+    def _concat(self, node: Node, expressions: Expressions) -> None:
+        axis = int(node.attrs["axis"]) - 1  # type: ignore[arg-type]
+        start = 0
+        inner = 1
+        for extent in node.row_shape[axis + 1 :]:
+            inner *= extent
+        for part in node.args:
+            shape = part.row_shape if part.rows else part.row_shape[1:]
+            self._fill(
+                shape,
+                lambda i, part=part: expressions.read_aligned(part, i),
+                (self.access.rows[node], node.row_shape, start * inner),
+            )
+            start += shape[axis]
+
+    def _reduced(self, node: Node) -> tuple[Node, list[int], list[int]]:
+        (x,) = node.args
+        axes = node.attrs.get("axes", (node.attrs.get("axis"),))
+        reduced = [int(a) - 1 for a in axes]  # type: ignore[union-attr,arg-type]
+        kept = [i for i in range(len(x.row_shape)) if i not in reduced]
+        return x, reduced, kept
+
+    def _sum(self, node: Node, expressions: Expressions) -> None:
+        """In 16 lanes and one tree along the last axis; one chain per output along others."""
+        x, reduced, kept = self._reduced(node)
+        shape, name, out = x.row_shape, self.access.rows[node], self.writer
+        last = len(shape) - 1
+        if last not in reduced:
+            self._fold(node, expressions)
+            return
+        outer = [a for a in reduced if a != last]
+        width = shape[last]
+        index: list[Index] = [number(0)] * len(shape)
+        loops = {a: out.loop_variable(shape[a], a) for a in (*kept, *outer)}
+        for axis, loop in loops.items():
+            index[axis] = loop
+        target = flatten(
+            [index[a] if a in kept else number(0) for a in range(len(shape))], node.row_shape
+        )
+        with out.loops([(loops[a], shape[a]) for a in kept]), out.block(""):
+            out.line("float lane[16] = {0};")
+            with out.loops([(loops[a], shape[a]) for a in outer]):
+                whole = width // 16 * 16
+                if whole:
+                    k, j = variable("k", 0, whole - 16), variable("j", 0, 15)
+                    code = expressions.read(x, (*index[:last], k + j))
+                    with out.block(f"for (int k = 0; k < {whole}; k += 16)"):
+                        out.line(f"for (int j = 0; j < 16; j++) lane[j] += {code};")
+                if width > whole:
+                    j = variable("j", 0, width - whole - 1)
+                    code = expressions.read(x, (*index[:last], j + whole))
+                    out.line(f"for (int j = 0; j < {width - whole}; j++) lane[j] += {code};")
+            result = "fk_tree_sum(lane)"
+            if node.dtype != "f32":
+                raise UnsupportedOp(f"sum of {node.dtype} along the last axis", where=repr(node))
+            out.line(f"{name}[{target}] = {result};")
+
+    def _fold(self, node: Node, expressions: Expressions) -> None:
+        """One accumulator for each output, first to last along the reduced axes."""
+        x, reduced, kept = self._reduced(node)
+        shape, name, out = x.row_shape, self.access.rows[node], self.writer
+        index = [out.loop_variable(shape[a], a) for a in range(len(shape))]
+        at = flatten(
+            [index[a] if a in kept else number(0) for a in range(len(shape))], node.row_shape
+        )
+        start = {"sum": 0.0, "prod": 1.0, "amax": float("-inf"), "amin": float("inf")}[node.op]
+        if node.dtype != "f32":
+            start = {"sum": 0, "prod": 1, "amax": -(2**31) + 1, "amin": 2**31 - 1}[node.op]
+        with out.loops([(index[a], shape[a]) for a in kept]):
+            out.line(f"{name}[{at}] = {literal(start, node.dtype)};")
+        value = expressions.read(x, tuple(index))
+        held = f"{name}[{at}]"
+        step = {
+            "sum": f"{held} + {value}",
+            "prod": f"{held} * {value}",
+            "amax": f"fk_max({held}, {value})",
+            "amin": f"fk_min({held}, {value})",
+        }[node.op]
+        with out.loops([(index[a], shape[a]) for a in (*reduced, *kept)]):
+            out.line(f"{held} = {step};")
+
+    def _argmax(self, node: Node, expressions: Expressions) -> None:
+        x, reduced, kept = self._reduced(node)
+        (axis,) = reduced
+        shape, name, out = x.row_shape, self.access.rows[node], self.writer
+        index = [out.loop_variable(shape[a], a) for a in range(len(shape))]
+        at = flatten(
+            [index[a] if a in kept else number(0) for a in range(len(shape))], node.row_shape
+        )
+        best = list(index)
+        best[axis] = variable(f"{name}[{at}]", 0, shape[axis] - 1)
+        with out.loops([(index[a], shape[a]) for a in kept]):
+            out.line(f"{name}[{at}] = 0;")
+            with out.loops([(index[axis], shape[axis])]):
+                here, there = expressions.read(x, tuple(index)), expressions.read(x, tuple(best))
+                out.line(f"if ({here} > {there}) {name}[{at}] = {index[axis]};")
+
+    def _cumsum(self, node: Node, expressions: Expressions) -> None:
+        (x,) = node.args
+        axis = int(node.attrs["axis"]) - 1  # type: ignore[arg-type]
+        shape, name, out = x.row_shape, self.access.rows[node], self.writer
+        index = [out.loop_variable(extent, a) for a, extent in enumerate(shape)]
+        before = 1
+        for extent in shape[axis + 1 :]:
+            before *= extent
+        order = [axis, *(a for a in range(len(shape)) if a != axis)]
+        at = flatten(index, shape)
+        with out.loops([(index[a], shape[a]) for a in order]):
+            held = f"({index[axis]} ? {name}[{at + -before}] : 0)"
+            out.line(f"{name}[{at}] = {held} + {expressions.read(x, tuple(index))};")
+
+    def _topk(self, node: Node, expressions: Expressions) -> None:
+        (x,) = node.args
+        name, out = self.access.rows[node], self.writer
+        *lead, n = x.row_shape
+        k, largest = node.attrs["k"], int(bool(node.attrs["largest"]))
+        loops = [out.loop_variable(extent, a) for a, extent in enumerate(lead)]
+        source = self.access.rows[x]
+        if x.dtype != "f32":
+            raise UnsupportedOp(f"{node.op} of {x.dtype}", where=repr(node))
+        row = flatten(loops, lead)
+        with out.loops(list(zip(loops, lead, strict=True))), out.block(""):
+            if node.op == "topk_indices":
+                out.line(f"fk_topk({source} + {row * n}, {n}, {k}, {largest}, {name} + {row * k});")
+            else:
+                out.line(f"int32_t order[{k}];")
+                out.line(f"fk_topk({source} + {row * n}, {n}, {k}, {largest}, order);")
+                line = f"{name}[{row * int(k)} + j] = {source}[{row * n} + order[j]];"  # type: ignore[arg-type]
+                out.line(f"for (int j = 0; j < {k}; j++) {line}")
+
+    def _scatter(self, node: Node, expressions: Expressions) -> None:
+        x, index, source = node.args
+        axis = int(node.attrs["axis"]) - 1  # type: ignore[arg-type]
+        name, out = self.access.rows[node], self.writer
+        self._fill(node.row_shape, lambda i: expressions.read_aligned(x, i), self._target(node))
+        loops = [out.loop_variable(extent, a) for a, extent in enumerate(index.row_shape)]
+        target = list(loops)
+        where = expressions.read(index, tuple(loops))
+        target[axis] = variable(where, 0, node.row_shape[axis] - 1)
+        value = expressions.read(source, tuple(loops))
+        at = flatten(target, node.row_shape)
+        out.statement_in_loops(loops, index.row_shape, f"{name}[{at}] = {value};")
+
+    def _matmul(self, node: Node, expressions: Expressions) -> None:
+        """Outputs in lanes, one chain of multiply-adds over the inner axis for each."""
+        a, b = node.args
+        name, out = self.access.rows[node], self.writer
+        *batch, rows, columns = node.row_shape
+        inner = a.shape[-1]
+        assert isinstance(inner, int)
+        loops = [out.loop_variable(extent, i) for i, extent in enumerate(batch)]
+        m = out.loop_variable(rows, len(batch))
+        k = variable("k", 0, inner - 1)
+        n = out.loop_variable(columns, len(batch) + 1)
+        at = flatten((*loops, m, n), node.row_shape)
+        left = expressions.read_aligned(a, (*loops, m, k))
+        right = expressions.read_aligned(b, (*loops, k, n))
+        with out.loops([*zip(loops, batch, strict=True), (m, rows)]):
+            with out.loops([(n, columns)]):
+                out.line(f"{name}[{at}] = 0.0f;")
+            with out.block(f"for (int k = 0; k < {inner}; k++)"), out.loops([(n, columns)]):
+                out.line(f"{name}[{at}] = fk_fma({left}, {right}, {name}[{at}]);")
+
+    def _store_state(self, slot: StateSlot, expressions: Expressions) -> None:
+        out = self.writer
+        at = self.access.state(slot)
+        block_bytes = state_block_bytes(slot)
+        with out.block(""):
+            out.line("const int position = s->positions[t], j = position % FK_BLOCK_TOKENS;")
+            kind = C_TYPE[slot.values[0].dtype]
+            out.line(f"{kind} *block = ({kind} *)fk_block(s, {at}, {block_bytes}, t, position);")
+            if slot.kind == "shift":
+                (x,) = slot.values
+                row = variable("j", 0, 15) * x.row_size
+                self._fill_state(x, expressions, lambda i: row + flatten(i, x.row_shape))
+                return
+            keys, values = slot.values
+            groups, width = keys.row_shape
+            padded = -(-values.row_shape[1] // 16) * 16
+            j = variable("j", 0, 15)
+            self._fill_state(keys, expressions, lambda i: (i[0] * width + i[1]) * 16 + j)
+            base = groups * width * 16
+            self._fill_state(values, expressions, lambda i: (i[0] * 16 + j) * padded + i[1] + base)
+
+    def _fill_state(self, value: Node, expressions: Expressions, place) -> None:  # type: ignore[no-untyped-def]
+        shape = value.row_shape
+        loops = [self.writer.loop_variable(extent, a) for a, extent in enumerate(shape)]
+        code = expressions.read(value, tuple(loops))
+        self.writer.statement_in_loops(loops, shape, f"block[{place(loops)}] = {code};")
+
+
+def _indices(code: str) -> str:
+    """The parts of an expression that stand in brackets, where a division costs vectors."""
+    depth, kept = 0, []
+    for character in code:
+        depth += (character == "[") - (character == "]")
+        if depth:
+            kept.append(character)
+    return "".join(kept)
+
+
+def state_block_bytes(slot: StateSlot) -> int:
+    """Bytes of one block of a slot; attend.h lays keys and values out in it."""
+    if slot.kind == "attend":
+        keys, values = slot.values
+        groups, width = keys.row_shape
+        padded = -(-values.row_shape[1] // 16) * 16
+        return groups * 16 * (width + padded) * 4
+    (value,) = slot.values
+    rows = 16 if slot.kind == "shift" else 1
+    item = {"f32": 4, "i32": 4, "bool": 1}[value.dtype]
+    return -(-rows * value.row_size * item // 64) * 64
+
+
+def _only_selected(phase: Phase, value: Node) -> bool:
+    """Whether a value is read through `select_rows` alone: at another row than the loop's."""
+    readers = [n for n in phase.nodes if value in n.args]
+    return bool(readers) and all(n.op == "select_rows" for n in readers)
+
+
+def _choose_stored(phase: Phase) -> set[Node]:
+    """Nodes whose row is held in an array, by counting how often each element would be computed."""
+    stored: set[Node] = set(phase.outputs)
+    members = set(phase.nodes)
+    computed: dict[Node, int] = defaultdict(int)
+    for slot in phase.stores:
+        for value in slot.values:
+            computed[value] += value.row_size
+    for node in phase.nodes:
+        stored.update(a for a in node.args[:1] if node.op in READS_AN_ARRAY and a in members)
+    for node in reversed(phase.nodes):
+        if node.op in INLINE_VIEWS:
+            holds = node.op == "take" and computed[node] > node.row_size
+        elif node.op in ELEMENTWISE:
+            holds = computed[node] > node.row_size
+        else:
+            holds = True
+        if holds:
+            stored.add(node)
+        times = node.row_size if node in stored else computed[node]
+        for arg in node.args:
+            factor = 1
+            if node.op in {"sum", "prod", "amax", "amin", "cumsum"}:
+                factor = max(1, arg.row_size // node.row_size)
+            elif node.op == "matmul":
+                factor = max(1, int(arg.shape[-1]) * 16)  # type: ignore[arg-type]
+            if node.op == "concat":
+                computed[arg] += arg.row_size
+            else:
+                computed[arg] += times * factor
+    return stored

@@ -1,0 +1,99 @@
+/* What generated code stands on: the step it is given, where things lie, how work is split. */
+#ifndef FK_H
+#define FK_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "fkmath.h"
+
+enum { FK_BLOCK_TOKENS = 16, FK_LANES = 16 };
+
+/* 16 floats: one AVX-512 register, two of AVX2, four of NEON; the bits are the same on each. */
+typedef float fk_f32x16 __attribute__((vector_size(64), aligned(4)));
+typedef uint32_t fk_u32x16 __attribute__((vector_size(64), aligned(4)));
+typedef uint16_t fk_u16x16 __attribute__((vector_size(32), aligned(2)));
+
+/* One step, seen by every phase. Buffers hold one row a token, state lies in blocks. */
+struct fk_step {
+    int32_t n_tokens, n_rows, max_blocks, n_threads;
+    const int32_t *tokens, *positions, *sequence, *block_tables, *rows;
+    const char *weights; /* the artifact's packed constants, mapped */
+    char *arena;         /* values between phases */
+    char *scratch;       /* one piece of scratch_bytes for each thread */
+    char *state;         /* slot after slot, n_blocks blocks in each */
+    size_t scratch_bytes, n_blocks;
+};
+
+/* One phase as the plan placed it: `at` holds its buffers', constants' and slots' offsets. */
+struct fk_call {
+    void (*run)(const struct fk_call *call, const struct fk_step *step, int thread);
+    const uint64_t *at;
+    int32_t stage, phase;
+};
+
+#define FK_INLINE static inline __attribute__((always_inline, unused))
+
+FK_INLINE fk_f32x16 fk_load16(const float *p) { fk_f32x16 v; memcpy(&v, p, sizeof v); return v; }
+FK_INLINE void fk_store16(float *p, fk_f32x16 v) { memcpy(p, &v, sizeof v); }
+FK_INLINE fk_f32x16 fk_splat(float x) { return (fk_f32x16){0} + x; }
+
+FK_INLINE fk_f32x16 fk_fma16(fk_f32x16 a, fk_f32x16 b, fk_f32x16 c) {
+#if defined(__clang__)
+    return __builtin_elementwise_fma(a, b, c);
+#else
+    fk_f32x16 r;
+    for (int i = 0; i < FK_LANES; i++) r[i] = __builtin_fmaf(a[i], b[i], c[i]);
+    return r;
+#endif
+}
+
+/* bf16 is the upper half of an f32. */
+FK_INLINE float fk_bf16(uint16_t u) { return fk_from_bits((uint32_t)u << 16); }
+
+FK_INLINE fk_f32x16 fk_load_bf16x16(const uint16_t *p) {
+    fk_u16x16 h;
+    memcpy(&h, p, sizeof h);
+    fk_u32x16 w = __builtin_convertvector(h, fk_u32x16) << 16;
+    fk_f32x16 v;
+    memcpy(&v, &w, sizeof v);
+    return v;
+}
+
+/* A thread's share of n things in one contiguous run. */
+FK_INLINE int fk_first(int n, int thread, int n_threads) {
+    return (int)((int64_t)n * thread / n_threads);
+}
+
+/* The block of a slot that holds a position of a token's sequence. */
+FK_INLINE char *fk_block(const struct fk_step *s, uint64_t slot, size_t block_bytes, int t,
+                         int position) {
+    const int32_t *table = s->block_tables + (size_t)s->sequence[t] * (size_t)s->max_blocks;
+    size_t block = (size_t)table[position / FK_BLOCK_TOKENS];
+    return s->state + (size_t)slot * s->n_blocks + block * block_bytes;
+}
+
+/* Row-major position of element (n, k) in panels of 16 output rows: [n / 16][k][n % 16]. */
+FK_INLINE size_t fk_panel_index(size_t n, size_t k, size_t width) {
+    return (n / FK_LANES * width + k) * FK_LANES + n % FK_LANES;
+}
+
+/* Indices of the k largest (or smallest) of n values in order; ties go to the lower index. */
+static inline __attribute__((unused)) void fk_topk(const float *x, int n, int k, int largest,
+                                                   int32_t *index) {
+    for (int j = 0; j < k; j++) {
+        int best = -1;
+        for (int i = 0; i < n; i++) {
+            if (j > 0) { /* only what comes after the last one chosen */
+                int32_t last = index[j - 1];
+                int after = largest ? x[i] < x[last] : x[i] > x[last];
+                if (!after && !(x[i] == x[last] && i > last)) continue;
+            }
+            if (best < 0 || (largest ? x[i] > x[best] : x[i] < x[best])) best = i;
+        }
+        index[j] = best < 0 ? 0 : best;
+    }
+}
+
+#endif

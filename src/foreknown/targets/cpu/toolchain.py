@@ -1,0 +1,181 @@
+"""Turns generated C into a shared object, for this machine or another, with no system compiler.
+
+The compiler is the clang inside the `ziglang` package; `FOREKNOWN_CC` names another (a command
+line, as for gcc or clang). Objects are kept in the user's cache by the digest of everything that
+made them, so the same source is never compiled twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from foreknown.errors import ToolchainError
+
+RUNTIME = Path(__file__).parent / "runtime"
+FLAGS = (
+    *("-std=gnu11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"),
+    *("-fvisibility=hidden", "-fPIC", "-shared", "-pthread", "-Wall", "-Wno-unknown-pragmas"),
+    *("-Wno-unused-variable", "-Wno-unused-but-set-variable", "-Wno-psabi"),
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """An instruction set to compile for.
+
+    Attributes:
+        name: as on the command line.
+        triple: zig's name of the processor and system.
+        march: the compiler's name of the instruction set.
+        needs: features that a machine must report to run it.
+    """
+
+    name: str
+    triple: str
+    march: str
+    needs: tuple[str, ...]
+
+
+_AVX2 = ("avx2", "fma", "f16c", "bmi2")
+_AVX512 = (*_AVX2, "avx512f", "avx512bw", "avx512dq", "avx512vl")
+TARGETS = {
+    t.name: t
+    for t in (
+        Target("x86-64-v3", "x86_64-linux-gnu.2.28", "x86_64_v3", _AVX2),
+        Target("x86-64-v4", "x86_64-linux-gnu.2.28", "x86_64_v4", _AVX512),
+        Target("aarch64", "aarch64-linux-gnu.2.28", "generic", ()),
+    )
+}
+
+
+def host_features() -> frozenset[str]:
+    """The processor's features as the system names them."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return frozenset()
+    for line in text.splitlines():
+        if line.startswith(("flags", "Features")):
+            return frozenset(line.split(":", 1)[1].split())
+    return frozenset()
+
+
+def find_target(name: str) -> Target:
+    """The target of a name; "host" is the best that this machine can run.
+
+    Raises:
+        ToolchainError: no such target, or the host is none of them.
+    """
+    if name != "host":
+        if name not in TARGETS:
+            raise ToolchainError(
+                f"there is no target {name!r}", remedy=f"choose host or one of {', '.join(TARGETS)}"
+            )
+        return TARGETS[name]
+    machine, features = platform.machine(), host_features()
+    for target in reversed(TARGETS.values()):
+        if target.triple.startswith(machine) and features.issuperset(target.needs):
+            return target
+    raise ToolchainError(
+        f"no target fits this machine ({machine})",
+        remedy="x86-64 with AVX2 and FMA, or 64-bit Arm, is needed",
+    )
+
+
+def can_run(target: Target) -> bool:
+    """Whether this machine has the target's instructions."""
+    return target.triple.startswith(platform.machine()) and host_features().issuperset(target.needs)
+
+
+def compiler(target: Target) -> list[str]:
+    """The command that compiles for a target, without files.
+
+    Raises:
+        ToolchainError: no compiler is installed.
+    """
+    own = os.environ.get("FOREKNOWN_CC")
+    if own:
+        march = target.march.replace("_", "-") if target.march != "generic" else "armv8-a"
+        return [*shlex.split(own), f"-march={march}", *FLAGS]
+    try:
+        import ziglang
+    except ImportError:
+        raise ToolchainError(
+            "no C compiler was found",
+            where="the ziglang package is not installed and FOREKNOWN_CC is not set",
+            remedy="pip install 'foreknown[compile]', or set FOREKNOWN_CC=gcc",
+        ) from None
+    zig = str(Path(ziglang.__file__).parent / "zig")
+    return [zig, "cc", "-target", target.triple, f"-mcpu={target.march}", *FLAGS]
+
+
+def cache_directory() -> Path:
+    """Where compiled things are kept: FOREKNOWN_CACHE, or the system's place for caches."""
+    own = os.environ.get("FOREKNOWN_CACHE")
+    if own:
+        return Path(own)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "foreknown"
+
+
+def compile_shared_object(source: str, target: Target, destination: Path) -> None:
+    """Compile one generated file with the runtime's headers into `destination`.
+
+    Raises:
+        ToolchainError: the compiler is missing or refuses the source.
+    """
+    command = compiler(target)
+    digest = hashlib.sha256("\0".join([*command, source]).encode())
+    for header in sorted(RUNTIME.iterdir()):
+        digest.update(header.read_bytes())
+    kept = cache_directory() / "objects" / f"{digest.hexdigest()[:32]}.so"
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as directory:
+            made = Path(directory) / "program.so"
+            _run(command, source, made, Path(directory))
+            os.replace(made, kept)
+    shutil.copyfile(kept, destination)
+
+
+def _run(command: list[str], source: str, made: Path, directory: Path) -> None:
+    file = directory / "program.c"
+    file.write_text(source)
+    full = [*command, f"-I{RUNTIME}", "-o", str(made), str(file)]
+    environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(cache_directory() / "zig")}
+    environment["ZIG_LOCAL_CACHE_DIR"] = environment["ZIG_GLOBAL_CACHE_DIR"]
+    try:
+        done = subprocess.run(full, capture_output=True, text=True, env=environment, check=False)
+    except OSError as error:
+        raise ToolchainError(f"the compiler could not be started: {error}", where=full[0]) from None
+    if done.returncode or not made.exists():
+        raise ToolchainError(
+            "the compiler refused the generated source",
+            where=done.stderr.strip()[:2000] or shlex.join(full),
+            remedy="this is a defect of Foreknown: please report it with the message above",
+        )
+
+
+def disassemble(shared_object: Path) -> str:
+    """The machine code as assembly, by whichever disassembler the system has.
+
+    Raises:
+        ToolchainError: there is none.
+    """
+    for tool in ("objdump", "llvm-objdump"):
+        found = shutil.which(tool)
+        if found:
+            command = [found, "-d", "--no-show-raw-insn", str(shared_object)]
+            return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    raise ToolchainError(
+        "no disassembler was found", remedy="install binutils (objdump)", where=sys.platform
+    )

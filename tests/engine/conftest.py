@@ -1,0 +1,142 @@
+"""The sampler built for two instruction sets, and a small model with a deterministic past."""
+
+from __future__ import annotations
+
+import codecs
+import ctypes
+import platform
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import foreknown.targets.cpu
+from foreknown.engine import Engine, Request, SamplingParams
+from foreknown.graph.batch import BLOCK_TOKENS, Batch
+
+RUNTIME = Path(foreknown.targets.cpu.__file__).parent / "runtime"
+FLAGS = ("-O3", "-ffp-contract=off", "-fno-math-errno", "-fPIC", "-shared", "-std=c11")
+
+
+@pytest.fixture(scope="session")
+def build_sampler(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., ctypes.CDLL]:
+    """Compiles the sampler with more flags."""
+
+    def build(*more: str) -> ctypes.CDLL:
+        built = tmp_path_factory.mktemp("sampler") / "sampler.so"
+        compiler = (sys.executable, "-m", "ziglang", "cc")
+        strict = ("-Wall", "-Wextra", "-Werror")
+        source = str(RUNTIME / "sample.c")
+        subprocess.run([*compiler, *FLAGS, *strict, *more, "-o", built, source], check=True)
+        return ctypes.CDLL(str(built))
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def library(build_sampler: Callable[..., ctypes.CDLL]) -> ctypes.CDLL:
+    fast = ("-march=x86_64_v3",) if platform.machine() == "x86_64" else ()
+    return build_sampler(*fast)
+
+
+class FakeProgram:
+    """A model whose logits are a hash of the sequence's tokens, read back from its blocks.
+
+    A block that is lost, lent twice or not computed changes what comes out.
+    """
+
+    def __init__(
+        self,
+        library: ctypes.CDLL,
+        vocab_size: int = 40,
+        context: int = 96,
+        max_tokens: int = 24,
+        max_rows: int = 4,
+        n_blocks: int = 24,
+    ) -> None:
+        self.library = library
+        self.vocab_size = vocab_size
+        self.context = context
+        self.max_tokens = max_tokens
+        self.max_rows = max_rows
+        self.n_blocks = n_blocks
+        self.state = np.full(n_blocks * BLOCK_TOKENS, -1, np.int32)
+        self.broken_after: int | None = None
+        self.batches: list[int] = []
+
+    def step(self, batch: Batch) -> NDArray[np.float32]:
+        batch.check(self.vocab_size, self.context, self.n_blocks)
+        assert len(batch.tokens) <= self.max_tokens
+        assert len(batch.rows) <= self.max_rows
+        self.batches.append(len(batch.tokens))
+        blocks = batch.block_tables[batch.sequence, batch.positions // BLOCK_TOKENS]
+        self.state[blocks * BLOCK_TOKENS + batch.positions % BLOCK_TOKENS] = batch.tokens
+        logits = np.empty((len(batch.rows), self.vocab_size), np.float32)
+        for row, index in enumerate(batch.rows):
+            logits[row] = self._logits(batch, int(index))
+        return logits
+
+    def _logits(self, batch: Batch, index: int) -> NDArray[np.float32]:
+        position = np.arange(batch.positions[index] + 1)
+        table = batch.block_tables[batch.sequence[index]]
+        past = self.state[table[position // BLOCK_TOKENS] * BLOCK_TOKENS + position % BLOCK_TOKENS]
+        if self.broken_after is not None and len(past) > self.broken_after:
+            return np.full(self.vocab_size, np.nan, np.float32)
+        random = np.random.default_rng(zlib.crc32(past.tobytes()))
+        return random.normal(0, 3, self.vocab_size).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def new_program(library: ctypes.CDLL) -> Callable[..., FakeProgram]:
+    return lambda **sizes: FakeProgram(library, **sizes)
+
+
+class ByteDetokenizer:
+    """Tokens are bytes of UTF-8; a character is shown when it is whole."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def push(self, token: int, /) -> str:
+        return self._decoder.decode(bytes([token]))
+
+    def finish(self) -> str:
+        return self._decoder.decode(b"", final=True)
+
+
+class ScriptedProgram(FakeProgram):
+    """Says the given tokens, one after the other, whatever the prompt (of one token)."""
+
+    def __init__(self, library: ctypes.CDLL, script: bytes) -> None:
+        super().__init__(library, vocab_size=256, context=400, n_blocks=25)
+        self.script = script
+
+    def _logits(self, batch: Batch, index: int) -> NDArray[np.float32]:
+        logits = np.zeros(self.vocab_size, np.float32)
+        logits[self.script[batch.positions[index]]] = 10
+        return logits
+
+
+@pytest.fixture(scope="session")
+def say(library: ctypes.CDLL) -> Callable[..., tuple[list[str], str | None, list[int]]]:
+    """Runs a script of bytes through an engine: text pieces, finish reason, tokens."""
+
+    def run(
+        script: bytes, end_ids: tuple[int, ...] = (), **params: object
+    ) -> tuple[list[str], str | None, list[int]]:
+        engine = Engine(
+            ScriptedProgram(library, script), end_ids=end_ids, new_detokenizer=ByteDetokenizer
+        )
+        settings: dict[str, object] = {"max_tokens": len(script), "temperature": 0.0, **params}
+        request = Request([1], SamplingParams(**settings))  # type: ignore[arg-type]
+        outputs = list(engine.generate([request]))
+        engine.check_integrity()
+        tokens = [output.token for output in outputs if output.token is not None]
+        return [output.text for output in outputs], outputs[-1].finish_reason, tokens
+
+    return run

@@ -1,0 +1,154 @@
+"""Trains the bundled model: `python -m training.train --run training/runs/main --hours 1.5`.
+
+Started again with the same run folder it goes on where it stopped, over the same data. The budget
+counts the hours spent training, of all starts together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+
+from training import snapshot
+from training.batches import Batch, batches
+from training.model import Llama, Shape
+from training.optimizer import Optimizers
+from training.schedule import Schedule
+from training.snapshot import Progress
+from training.tokenizer import build_tokenizer
+
+_CLIP_NORM = 1.0
+_LOG_EVERY_S = 20.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path, required=True, help="folder for snapshots")
+    parser.add_argument("--hours", type=float, default=1.5, help="training time in all")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--batch-tokens", type=int, help="default 8192, on a GPU 65536")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--save-every-s", type=float, default=180.0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--eager", action="store_true", help="without torch.compile")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    batch_tokens = arguments.batch_tokens or (65536 if arguments.device == "cuda" else 8192)
+    train(
+        arguments.run,
+        Schedule(arguments.hours * 3600),
+        Progress(arguments.seed, batch_tokens),
+        arguments.device,
+        arguments.save_every_s,
+        not arguments.eager,
+    )
+
+
+def train(
+    run: Path,
+    schedule: Schedule,
+    progress: Progress,
+    device: str,
+    save_every_s: float,
+    compiled: bool,
+) -> None:
+    """Steps until the budget is spent; `progress` is replaced by the snapshot's if there is one."""
+    run.mkdir(parents=True, exist_ok=True)
+    tokenizer = _tokenizer(run, progress.seed)
+    torch.manual_seed(progress.seed)
+    shape = Shape()
+    model = Llama(shape).to(device)
+    if compiled:
+        for layer in model.model.layers:
+            layer.compile(dynamic=True)
+    optimizers = Optimizers(model)
+    saved = snapshot.load(run, device)
+    if saved:
+        model.load_state_dict(saved["model"])
+        optimizers.load_state_dict(saved["optimizers"])
+        progress = Progress(**saved["progress"])
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    print(f"{parameters:,} parameters, {device}, {progress}", flush=True)
+
+    stream = batches(
+        tokenizer, progress.seed, progress.batch_tokens, shape.context_tokens, progress.position
+    )
+    last_save = time.monotonic()
+    log = _Log(schedule)
+    while not schedule.is_over(progress.spent_s):
+        began = time.monotonic()
+        batch = next(stream)
+        loss = _step(model, optimizers, batch, device, schedule, progress)
+        progress.position += 1
+        progress.tokens += batch.real_tokens
+        progress.learned_tokens += int(batch.learned.sum())
+        progress.spent_s += time.monotonic() - began
+        log.add(progress, batch, loss)
+        if time.monotonic() - last_save > save_every_s:
+            snapshot.save(run, model, optimizers, progress)
+            last_save = time.monotonic()
+    snapshot.save(run, model, optimizers, progress)
+    print(f"done: {progress}", flush=True)
+
+
+def _tokenizer(run: Path, seed: int) -> Tokenizer:
+    """The run's tokenizer, built on its first start."""
+    path = run / "tokenizer.json"
+    if not path.exists():
+        build_tokenizer(seed).save(str(path))
+    return Tokenizer.from_file(str(path))
+
+
+def _step(
+    model: Llama,
+    optimizers: Optimizers,
+    batch: Batch,
+    device: str,
+    schedule: Schedule,
+    progress: Progress,
+) -> float:
+    tokens = torch.from_numpy(batch.tokens).to(device)
+    learned = torch.from_numpy(batch.learned).to(device)
+    with torch.autocast(device, dtype=torch.bfloat16):
+        loss = model.loss(tokens, learned)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP_NORM)
+    optimizers.step(schedule.rate(progress.position, progress.spent_s))
+    return loss.item()
+
+
+class _Log:
+    """A line of progress every some seconds: loss and speed since the last one."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+        self.since = time.monotonic()
+        self.losses: list[tuple[float, int]] = []
+        self.tokens = 0
+
+    def add(self, progress: Progress, batch: Batch, loss: float) -> None:
+        self.losses.append((loss, int(batch.learned.sum())))
+        self.tokens += batch.real_tokens
+        seconds = time.monotonic() - self.since
+        if seconds < _LOG_EVERY_S:
+            return
+        learned = sum(count for _, count in self.losses)
+        mean = sum(loss * count for loss, count in self.losses) / max(1, learned)
+        rate = self.schedule.rate(progress.position, progress.spent_s)
+        left_min = (self.schedule.budget_s - progress.spent_s) / 60
+        print(
+            f"{time.strftime('%H:%M:%S')} step {progress.position} loss {mean:.4f} rate {rate:.3f}"
+            f" {self.tokens / seconds:,.0f} tokens/s, {progress.tokens / 1e6:.2f}M tokens,"
+            f" {left_min:.0f} min left",
+            flush=True,
+        )
+        self.since, self.losses, self.tokens = time.monotonic(), [], 0
+
+
+if __name__ == "__main__":
+    main()
