@@ -1,4 +1,4 @@
-"""The endless stream of training batches: a pure function of (seed, position)."""
+"""The endless stream of training batches: a pure function of the seed and a position."""
 
 from __future__ import annotations
 
@@ -13,21 +13,34 @@ from tokenizers import Tokenizer
 from training.chat_format import Lesson, conversation, lesson
 from training.problems import KINDS, Message, Problem, draw
 
-_POOL_BATCHES = 16
-_TURNS = ((1, 2, 4, 8), (72, 14, 10, 4))
+_POOL_CONVERSATIONS = 1024
+_TURNS = ((1, 2, 4, 8), (90, 6, 3, 1))
 """How many problems share a conversation, and how often: long ones teach the far positions."""
+
+
+@dataclass(frozen=True)
+class Position:
+    """A place in the stream: the pool, and how many of its batches lie behind."""
+
+    pool: int = 0
+    batches: int = 0
+
+
+_BEGINNING = Position()
 
 
 @dataclass(frozen=True)
 class Batch:
     """`tokens` [rows, length] int64 and `learned` [rows, length] bool, padded at the end.
 
-    Attention is causal and the padding comes last, so it needs no mask.
+    Attention is causal and the padding comes last, so it needs no mask. `after` is where the
+    stream goes on when the batch has been used.
     """
 
     tokens: NDArray[np.int64]
     learned: NDArray[np.bool_]
     real_tokens: int
+    after: Position
 
 
 def _problem(rng: Random, seed: int, index: int) -> Problem:
@@ -46,49 +59,54 @@ def _lesson(seed: int, index: int, tokenizer: Tokenizer, max_tokens: int) -> Les
 
 
 def batches(
-    tokenizer: Tokenizer, seed: int, batch_tokens: int, max_tokens: int, start: int = 0
+    tokenizer: Tokenizer,
+    seed: int,
+    batch_tokens: int,
+    max_tokens: int,
+    start: Position = _BEGINNING,
 ) -> Iterator[Batch]:
-    """Batches from position `start` on, each about `batch_tokens` tokens, padding included.
+    """Batches from `start` on, each at most `batch_tokens` tokens, padding included.
 
     Conversations are drawn a pool at a time and sorted by length within it, so that those in a
-    batch are nearly as long as each other; the batches of a pool come in random order. Positions
-    count batches; a pool holds a fixed number of conversations, hence a varying number of batches.
+    batch are nearly as long as each other; the batches of a pool come in random order. A pool
+    holds the same conversations whatever the batch size.
     """
-    position = 0
-    pool_index = 0
+    position = start
     while True:
-        pool = _pool(tokenizer, seed, pool_index, batch_tokens, max_tokens)
-        if position + len(pool) > start:
-            yield from pool[max(0, start - position) :]
-        position += len(pool)
-        pool_index += 1
+        groups = _groups(tokenizer, seed, position.pool, batch_tokens, max_tokens)
+        for index in range(position.batches, len(groups)):
+            last = index + 1 == len(groups)
+            after = Position(position.pool + 1) if last else Position(position.pool, index + 1)
+            yield _padded(groups[index], after)
+        position = Position(position.pool + 1)
 
 
-def _pool(
-    tokenizer: Tokenizer, seed: int, pool_index: int, batch_tokens: int, max_tokens: int
-) -> list[Batch]:
-    count = _POOL_BATCHES * batch_tokens // 160
+def _groups(
+    tokenizer: Tokenizer, seed: int, pool: int, batch_tokens: int, max_tokens: int
+) -> list[list[Lesson]]:
+    """The pool's conversations, those of one batch together."""
+    first = pool * _POOL_CONVERSATIONS
     lessons = sorted(
         (
-            _lesson(seed, pool_index * count + index, tokenizer, max_tokens)
-            for index in range(count)
+            _lesson(seed, index, tokenizer, max_tokens)
+            for index in range(first, first + _POOL_CONVERSATIONS)
         ),
         key=lambda each: len(each.tokens),
     )
-    grouped: list[list[Lesson]] = [[]]
+    groups: list[list[Lesson]] = [[]]
     for each in lessons:
-        if (len(grouped[-1]) + 1) * len(each.tokens) > batch_tokens:
-            grouped.append([])
-        grouped[-1].append(each)
-    Random(f"{seed}/order/{pool_index}").shuffle(grouped)
-    return [_padded(group) for group in grouped]
+        if groups[-1] and (len(groups[-1]) + 1) * len(each.tokens) > batch_tokens:
+            groups.append([])
+        groups[-1].append(each)
+    Random(f"{seed}/order/{pool}").shuffle(groups)
+    return groups
 
 
-def _padded(group: list[Lesson]) -> Batch:
+def _padded(group: list[Lesson], after: Position) -> Batch:
     length = max(len(each.tokens) for each in group)
     tokens = np.zeros((len(group), length), dtype=np.int64)
     learned = np.zeros((len(group), length), dtype=np.bool_)
     for row, each in enumerate(group):
         tokens[row, : len(each.tokens)] = each.tokens
         learned[row, : len(each.tokens)] = each.learned
-    return Batch(tokens, learned, sum(len(each.tokens) for each in group))
+    return Batch(tokens, learned, sum(len(each.tokens) for each in group), after)

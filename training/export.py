@@ -66,7 +66,7 @@ def export(run: Path, to: Path) -> None:
 
 
 def _write_tokenizer(tokenizer: Tokenizer, shape: Shape, to: Path) -> None:
-    PreTrainedTokenizerFast(
+    PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         eos_token=END,
         pad_token=END_OF_TEXT,
@@ -79,7 +79,7 @@ def _write_tokenizer(tokenizer: Tokenizer, shape: Shape, to: Path) -> None:
 
 def _write_configs(shape: Shape, to: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(to)
-    end, end_of_text = tokenizer.convert_tokens_to_ids([END, END_OF_TEXT])
+    end, end_of_text = (tokenizer.convert_tokens_to_ids(token) for token in (END, END_OF_TEXT))
     LlamaConfig(
         architectures=["LlamaForCausalLM"],
         vocab_size=shape.vocabulary,
@@ -95,10 +95,9 @@ def _write_configs(shape: Shape, to: Path) -> None:
         tie_word_embeddings=True,
         bos_token_id=None,
         eos_token_id=end,
-        pad_token_id=end_of_text,
         dtype="bfloat16",
     ).save_pretrained(to)
-    GenerationConfig(
+    GenerationConfig(  # type: ignore[no-untyped-call]
         do_sample=False,
         max_new_tokens=256,
         bos_token_id=None,
@@ -109,7 +108,8 @@ def _write_configs(shape: Shape, to: Path) -> None:
 
 def check(checkpoint: Path, model: Llama) -> None:
     """Raises SystemExit unless transformers reads the checkpoint as the training model means it."""
-    theirs = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32).eval()
+    theirs = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32)
+    theirs.eval()  # type: ignore[no-untyped-call]
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     asked = (Message("user", "Tom has 12 apples. He buys 7 more. How many are there now?"),)
     messages = [{"role": message.role, "content": message.text} for message in asked]

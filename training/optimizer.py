@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-_MUON_RATE = 3e-3
+_MUON_RATE = 6e-3
 _ADAM_RATE = 3e-3
 _WEIGHT_DECAY = 0.05
 
@@ -25,7 +25,7 @@ class Optimizers:
         for optimizer, base in ((self.muon, _MUON_RATE), (self.adam, _ADAM_RATE)):
             for group in optimizer.param_groups:
                 group["lr"] = base * rate
-            optimizer.step()
+            optimizer.step()  # type: ignore[no-untyped-call]
             optimizer.zero_grad(set_to_none=True)
 
     def state_dict(self) -> dict[str, object]:

@@ -16,8 +16,8 @@ from training.problems import KINDS, draw
 VOCABULARY = 2048
 _SAMPLES_PER_KIND = 6000
 _PIECES = (
-    r"\d| [+\-*/=×÷] | ?[+\-*/=×÷]|'(?:s|t|re|ve|m|ll|d)| ?\p{L}+"
-    r"| ?[^\s\p{L}\d+\-*/=×÷]+|\s+(?!\S)|\s+"
+    r"\d| [+\-*/=×÷] | ?[+\-*/=×÷]|'(?:s|t|re|ve|m|ll|d)| ?\p{L}+"  # noqa: RUF001
+    r"| ?[^\s\p{L}\d+\-*/=×÷]+|\s+(?!\S)|\s+"  # noqa: RUF001
 )
 # What a person may type although no problem holds it; kept so that such text is not all bytes.
 _PLAIN_WORDS = (

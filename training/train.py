@@ -1,15 +1,18 @@
 """Trains the bundled model: `python -m training.train --run training/runs/main --hours 1.5`.
 
-Started again with the same run folder it goes on where it stopped, over the same data. The budget
-counts the hours spent training, of all starts together.
+Asked to end (SIGTERM, Ctrl-C) it saves first. Started again with the same run folder it goes on
+where it stopped, over the same data. The budget counts the hours spent training, of all starts
+together.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import time
 from pathlib import Path
+from types import FrameType
 
 import torch
 from tokenizers import Tokenizer
@@ -31,14 +34,14 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder for snapshots")
     parser.add_argument("--hours", type=float, default=1.5, help="training time in all")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--batch-tokens", type=int, help="default 8192, on a GPU 65536")
+    parser.add_argument("--batch-tokens", type=int, help="default 4096, on a GPU 65536")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--save-every-s", type=float, default=180.0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--eager", action="store_true", help="without torch.compile")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    batch_tokens = arguments.batch_tokens or (65536 if arguments.device == "cuda" else 8192)
+    batch_tokens = arguments.batch_tokens or (65536 if arguments.device == "cuda" else 4096)
     train(
         arguments.run,
         Schedule(arguments.hours * 3600),
@@ -71,7 +74,8 @@ def train(
     if saved:
         model.load_state_dict(saved["model"])
         optimizers.load_state_dict(saved["optimizers"])
-        progress = Progress(**saved["progress"])
+        wanted = progress.batch_tokens
+        progress = Progress(**saved["progress"]).with_batch_tokens(wanted)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     print(f"{parameters:,} parameters, {device}, {progress}", flush=True)
 
@@ -80,11 +84,13 @@ def train(
     )
     last_save = time.monotonic()
     log = _Log(schedule)
-    while not schedule.is_over(progress.spent_s):
+    stop = _StopRequest()
+    while not (stop.asked or schedule.is_over(progress.spent_s)):
         began = time.monotonic()
         batch = next(stream)
         loss = _step(model, optimizers, batch, device, schedule, progress)
-        progress.position += 1
+        progress.step += 1
+        progress.pool, progress.pool_batches = batch.after.pool, batch.after.batches
         progress.tokens += batch.real_tokens
         progress.learned_tokens += int(batch.learned.sum())
         progress.spent_s += time.monotonic() - began
@@ -93,7 +99,19 @@ def train(
             snapshot.save(run, model, optimizers, progress)
             last_save = time.monotonic()
     snapshot.save(run, model, optimizers, progress)
-    print(f"done: {progress}", flush=True)
+    print(f"{'stopped' if stop.asked else 'done'}: {progress}", flush=True)
+
+
+class _StopRequest:
+    """Turns the signals to end into a question asked between two steps."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
 
 
 def _tokenizer(run: Path, seed: int) -> Tokenizer:
@@ -118,7 +136,7 @@ def _step(
         loss = model.loss(tokens, learned)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP_NORM)
-    optimizers.step(schedule.rate(progress.position, progress.spent_s))
+    optimizers.step(schedule.rate(progress.step, progress.spent_s))
     return loss.item()
 
 
@@ -139,10 +157,10 @@ class _Log:
             return
         learned = sum(count for _, count in self.losses)
         mean = sum(loss * count for loss, count in self.losses) / max(1, learned)
-        rate = self.schedule.rate(progress.position, progress.spent_s)
+        rate = self.schedule.rate(progress.step, progress.spent_s)
         left_min = (self.schedule.budget_s - progress.spent_s) / 60
         print(
-            f"{time.strftime('%H:%M:%S')} step {progress.position} loss {mean:.4f} rate {rate:.3f}"
+            f"{time.strftime('%H:%M:%S')} step {progress.step} loss {mean:.4f} rate {rate:.3f}"
             f" {self.tokens / seconds:,.0f} tokens/s, {progress.tokens / 1e6:.2f}M tokens,"
             f" {left_min:.0f} min left",
             flush=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foreknown.engine.stop_strings import StopStrings
@@ -23,6 +23,7 @@ def read_by_character(text: str, stops: tuple[str, ...]) -> tuple[str, bool]:
 letters = st.text("ab", max_size=12)
 
 
+@settings(deadline=None)
 @given(
     pieces=st.lists(letters, max_size=8),
     stops=st.lists(st.text("ab", min_size=1, max_size=5), max_size=3),
@@ -33,6 +34,7 @@ def test_the_split_into_pieces_does_not_matter(pieces: list[str], stops: list[st
     assert (shown, matcher.stopped) == read_by_character("".join(pieces), tuple(stops))
 
 
+@settings(deadline=None)
 @given(
     text=st.text("ab", max_size=20),
     stops=st.lists(st.text("ab", min_size=1, max_size=4), min_size=1),
@@ -96,6 +98,7 @@ def test_characters_are_never_split(say: Say, text: str) -> None:
     assert "\ufffd" not in "".join(pieces)
 
 
+@settings(deadline=None)
 @given(script=st.binary(min_size=1, max_size=20))
 def test_streamed_text_equals_the_whole_decoded(say: Say, script: bytes) -> None:
     pieces, _, _ = say(script)

@@ -44,7 +44,6 @@ def every_operation() -> list[Node]:
         "take", make("weight", name='a "b"\\é\n', shape=(4, 2, 3), stored="f16"), make("tokens")
     )
     i = make("topk_indices", x, k=2, largest=False)
-    no = {"sinks": False, "bias": False}
     return [
         make("sum", x, axes=()),
         make("concat", x, x, x, axis=2),

@@ -75,7 +75,7 @@ def _terms_after(numbers: list[int], first: FirstStep | None) -> list[Term]:
 
 
 def _combinations(a: Term, b: Term) -> list[Term]:
-    """Every positive whole result of two terms, the larger first: sum, difference, product, ratio."""
+    """Every positive whole result of two terms: sum, difference, product, ratio, larger first."""
     (x, x_text), (y, y_text) = (a, b) if a[0] >= b[0] else (b, a)
     made = [(x + y, "+"), (x - y, "-"), (x * y, "*")]
     if y and x % y == 0:

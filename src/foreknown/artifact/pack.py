@@ -15,6 +15,7 @@ from foreknown.graph.interpret import evaluate
 from foreknown.graph.ir import Node, topological
 from foreknown.graph.ops import VIEW
 from foreknown.plan.constants import ALIGNMENT, LANES, Constant
+from foreknown.targets.cpu.tools import is_finite, panels
 
 Array = NDArray[Any]
 PIECE_BYTES = 1 << 18
@@ -58,16 +59,20 @@ def _value(constant: Constant, weights: Weights) -> Array:
     node = constant.node
     if constant.stored == "bf16" and _is_moved(node):
         value = evaluate_bits(node, weights)
-        finite = not np.any((value & 0x7F80) == 0x7F80)
+        finite = is_finite(value)
     else:
         names = {n.attrs["name"]: n for n in topological([node]) if n.op == "weight"}
-        value = evaluate(node, {name: _as_f32(weights.read(str(name)), n) for name, n in names.items()})  # type: ignore[arg-type]
+        value = evaluate(
+            node, {name: _as_f32(weights.read(str(name)), n) for name, n in names.items()}
+        )  # type: ignore[arg-type]
         # relative-position tables and masks are ours and may hold -inf; weights may not
-        finite = not names or value.dtype.kind != "f" or bool(np.isfinite(value).all())
+        finite = not names or value.dtype.kind != "f" or is_finite(value)
         if constant.stored == "bf16":
             value = to_bf16(value)
     if not finite:
-        names_text = ", ".join(str(n.attrs["name"]) for n in topological([node]) if n.op == "weight")
+        names_text = ", ".join(
+            str(n.attrs["name"]) for n in topological([node]) if n.op == "weight"
+        )
         raise CheckpointError(
             "a weight is not a finite number (NaN or infinity)",
             where=names_text,
@@ -129,12 +134,3 @@ def _pieces(value: Array, constant: Constant) -> Iterator[Array]:
     for matrix in value.reshape(-1, n, k):
         for start in range(0, n, step):
             yield panels(matrix[start : start + step].astype(dtype, copy=False))
-
-
-def panels(matrix: Array) -> Array:
-    """[n, k] to [n / 16, k, 16], zeros after the last row."""
-    n, k = matrix.shape
-    short = -n % LANES
-    if short:
-        matrix = np.concatenate([matrix, np.zeros((short, k), matrix.dtype)])
-    return np.ascontiguousarray(matrix.reshape(-1, LANES, k).transpose(0, 2, 1))

@@ -1,0 +1,96 @@
+"""A checkpoint becomes a graph: the model's own code, traced, and every operation given a meaning.
+
+The only folder that imports torch and transformers. It names no model: what it supports is what
+operations it can lower.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from foreknown.capture import experts as _experts  # noqa: F401  (registers its function)
+from foreknown.capture.building import build_model, read_model_config
+from foreknown.capture.export import export
+from foreknown.capture.lower import lower
+from foreknown.capture.lower.layout import Tokens, reshape
+from foreknown.capture.weights import WeightSource, open_weights
+from foreknown.checkpoint import open_checkpoint
+from foreknown.errors import UnsupportedOp
+from foreknown.graph.ir import Graph, Node, make
+
+DEFAULT_CONTEXT = 4096
+
+__all__ = ["Captured", "WeightSource", "capture"]
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A model as a graph, and where its weights come from.
+
+    Attributes:
+        graph: output "logits", f32[R, vocabulary].
+        weights: values of the graph's `weight` nodes by name.
+        context: positions that the graph's tables cover, in tokens.
+        vocab_size: ids that may be given, from 0.
+    """
+
+    graph: Graph
+    weights: WeightSource
+    context: int
+    vocab_size: int
+
+
+def capture(
+    directory: str | Path, *, context: int | None = None, trust_code: bool = False
+) -> Captured:
+    """The graph of a checkpoint; a configuration without weights is enough.
+
+    Args:
+        directory: a Hugging Face directory.
+        context: positions to provide for; the checkpoint's own limit if not given.
+        trust_code: run the model code that the checkpoint brings, if it brings any.
+
+    Raises:
+        CheckpointError: files are missing, damaged or contradict each other.
+        CaptureError: the model's code cannot be built or traced.
+        UnsupportedOp: an operation has no meaning in the graph; names it and its source line.
+    """
+    checkpoint = open_checkpoint(directory)
+    config = read_model_config(checkpoint.directory, trust_code)
+    limit = checkpoint.config.max_position_embeddings or DEFAULT_CONTEXT
+    context = min(limit, context) if context else limit
+    model = build_model(config, checkpoint.directory, trust_code)
+    default = str(checkpoint.config.lookup("dtype", "torch_dtype") or "float32")
+    weights = open_weights(
+        model,
+        checkpoint.tensors,
+        {"bfloat16": "bf16", "float16": "f16"}.get(default.removeprefix("torch."), "f32"),
+    )
+    program = export(model)
+    used: list[str] = []
+
+    def weight(name: str, value: torch.Tensor) -> Node | None:
+        name = weights.name(name.removeprefix("model."))
+        if not value.is_floating_point():
+            return None
+        if isinstance(value, torch.nn.Parameter) or not weights.on_disk or weights.has(name):
+            used.append(name)
+            shape = tuple(value.shape)
+            if not weights.on_disk or weights.has(name):
+                return make("weight", name=name, shape=shape, stored=weights.stored(name))
+            weights.check([name])
+        return None
+
+    logits = lower(program, weight, context)
+    weights.check(sorted(set(used)))
+    batch, tokens, vocabulary = logits.sizes
+    if batch != 1 or tokens != Tokens(1) or not isinstance(vocabulary, int):
+        raise UnsupportedOp(f"logits of {logits.sizes}")
+    rows = reshape(logits, [Tokens(1), vocabulary])
+    graph = Graph("step", {"logits": make("select_rows", rows.node, make("rows"))})
+    embeddings = model.get_input_embeddings()
+    vocab_size = int(getattr(embeddings, "num_embeddings", vocabulary))
+    return Captured(graph, weights, context, vocab_size)

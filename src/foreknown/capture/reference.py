@@ -25,8 +25,8 @@ Logits = npt.NDArray[np.float32]
 def quiet() -> Iterator[None]:
     """Silences what transformers and torch say about a checkpoint: advice, warnings, progress."""
     level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -34,20 +34,21 @@ def quiet() -> Iterator[None]:
     finally:
         logging.set_verbosity(level)
         if bar:
-            logging.enable_progress_bar()
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def load_eager(directory: str | Path) -> PreTrainedModel:
     """The checkpoint's model in float32, attention and experts eager, in evaluation mode."""
     with quiet():
-        model = AutoModelForCausalLM.from_pretrained(
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             directory,
             attn_implementation="eager",
             experts_implementation="eager",
             dtype=torch.float32,
             local_files_only=True,
         )
-    return model.eval()
+    model.eval()  # type: ignore[no-untyped-call]
+    return model
 
 
 def model_logits(model: PreTrainedModel, sequences: Sequence[Sequence[int]]) -> list[Logits]:
@@ -75,9 +76,16 @@ def relative_error(found: npt.ArrayLike, expected: npt.ArrayLike) -> float:
     return float(np.abs(a - b).max() / max(float(np.abs(b).max()), 1e-30))
 
 
-def causality_error(model: PreTrainedModel, tokens: Sequence[int], prefix: int) -> float:
-    """How much the first `prefix` positions change when the tokens after them are left away."""
-    whole, part = model_logits(model, [tokens, tokens[:prefix]])
-    if whole.shape[0] != len(tokens) or part.shape[0] != prefix:
+def causality_error(
+    model: PreTrainedModel, tokens: Sequence[int], prefixes: Sequence[int]
+) -> float:
+    """How much the logits of prefixes of some lengths differ from those of the whole sequence.
+
+    Relative to the largest; infinite if there is not one row of logits for each token.
+    """
+    whole, *parts = model_logits(model, [tokens, *(tokens[:n] for n in prefixes)])
+    if any(
+        len(part) != n for part, n in zip([whole, *parts], [len(tokens), *prefixes], strict=True)
+    ):
         return float("inf")
-    return relative_error(part, whole[:prefix])
+    return max(relative_error(part, whole[: len(part)]) for part in parts)

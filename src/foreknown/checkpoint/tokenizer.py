@@ -121,8 +121,8 @@ def open_tokenizer(directory: Path) -> Tokenizer:
     """The tokenizer in a directory.
 
     Raises:
-        CheckpointError: no tokenizer that can be read, a damaged file, or a special token whose
-            id the vocabulary contradicts.
+        CheckpointError: no tokenizer that can be read, a damaged file, or (without
+            tokenizer.json) a special token whose id the vocabulary contradicts.
     """
     tokens = read_special_tokens(directory)
     path = directory / TOKENIZER_FILE
@@ -134,8 +134,9 @@ def open_tokenizer(directory: Path) -> Tokenizer:
         tokens = _with_unmade(tokens, unmade, backend, directory)
     else:
         raise _no_tokenizer(directory)
-    _add_tokens(backend, tokens, directory)
+    _add_tokens(backend, tokens)
     if not path.exists():
+        _check_ids(backend, tokens, directory)
         _add_ends(backend, tokens)
     # As transformers resets them on each call: a checkpoint must not shorten prompts silently.
     backend.no_truncation()
@@ -181,7 +182,7 @@ def _with_unmade(
     )
 
 
-def _add_tokens(backend: Backend, tokens: SpecialTokens, directory: Path) -> None:
+def _add_tokens(backend: Backend, tokens: SpecialTokens) -> None:
     from tokenizers import AddedToken
 
     known = {token.content for token in backend.get_added_tokens_decoder().values()}
@@ -193,6 +194,9 @@ def _add_tokens(backend: Backend, tokens: SpecialTokens, directory: Path) -> Non
         known.add(token.content)
         special = token.flags.get("special", True) or token.content in named
         backend.add_tokens([AddedToken(token.content, **{**token.flags, "special": special})])
+
+
+def _check_ids(backend: Backend, tokens: SpecialTokens, directory: Path) -> None:
     for index, token in tokens.by_id.items():
         found = backend.token_to_id(token.content)
         if found != index:

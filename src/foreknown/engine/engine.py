@@ -6,7 +6,7 @@ program runs.
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -98,7 +98,7 @@ class Engine:
             raise RequestError(
                 f"the request id {request_id!r} is in use", remedy="give each request its own id"
             )
-        seed = secrets.randbits(64) if params.seed is None else params.seed % 2**64
+        seed = int.from_bytes(os.urandom(8)) if params.seed is None else params.seed % 2**64
         own_ends = frozenset() if params.ignore_eos else self.end_ids
         sequence = Sequence(
             request_id=request_id,

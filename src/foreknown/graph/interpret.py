@@ -34,8 +34,8 @@ Weights = Mapping[str, Array] | Callable[[str], Array]
 class State:
     """What a model remembers between steps, in blocks of 16 tokens, one array for each state key.
 
-    The key of an `attend` is its pair (k, v), so layers that share keys and values share state;
-    of a `shift`, the node it shifts; of a `scan`, the scan itself. Arrays are
+    `attend` keeps its pair (k, v), so layers that share keys and values share state; `shift` keeps
+    the value that it shifts, `scan` its own. Arrays are
     [n_blocks, 16, *row_shape], one row a token; for a scan [n_blocks, *state_shape], the state
     after the last token that was run in a block. They are created when first used, full of poison.
     """
@@ -111,7 +111,7 @@ def _run(outputs: Mapping[str, Node], step: _Step) -> dict[str, Array]:
                     _MEANING[node.op](step, node, *(values[a] for a in node.args)),
                     DTYPES[node.dtype],
                 )
-            except IndexError as error:
+            except _OutOfRange as error:
                 raise GraphError("an index is out of range", where=f"{node!r}: {error}") from error
             assert value.shape == step.shape(node.shape), f"{node!r} came out as {value.shape}"
             values[node] = value
@@ -326,9 +326,13 @@ def _scatter(step: _Step, node: Node, x: Array, index: Array, source: Array) -> 
     return result
 
 
+class _OutOfRange(Exception):
+    """Which indices met which size."""
+
+
 def _in_range(index: Array, size: int) -> None:
     if index.size and not (index.min() >= 0 and index.max() < size):
-        raise IndexError(f"{index.min()} to {index.max()} of {size}")
+        raise _OutOfRange(f"{index.min()} to {index.max()} of {size}")
 
 
 # Products
@@ -385,8 +389,8 @@ def _stored(state: State, key: Hashable, batch: Batch, x: Array, dtype: str) -> 
 def _attend(step: _Step, node: Node, q: Array, k: Array, v: Array, *extra: Array) -> Array:
     batch, state = step.given()
     pair = (node.args[1], node.args[2])
-    keys = _stored(state, (*pair, "k"), batch, k, "f32")
-    values = _stored(state, (*pair, "v"), batch, v, "f32")
+    keys = _stored(state, ("keys", pair), batch, k, "f32")
+    values = _stored(state, ("values", pair), batch, v, "f32")
     sinks = extra[0] if node.attrs["sinks"] else None
     bias = extra[-1] if node.attrs["bias"] else None
     scale = _number(node, "scale")
@@ -439,7 +443,7 @@ def _softmax(score: Array, sinks: Array | None) -> Array:
 @_means("shift")
 def _shift(step: _Step, node: Node, x: Array) -> Array:
     batch, state = step.given()
-    rows = _stored(state, node.args[0], batch, x, node.dtype)
+    rows = _stored(state, ("shift", node.args[0]), batch, x, node.dtype)
     result = np.zeros_like(x)  # what lies before the start of a sequence
     for index, positions, _, places in _runs(batch):
         earlier = positions - _int(node, "n")
@@ -451,7 +455,7 @@ def _shift(step: _Step, node: Node, x: Array) -> Array:
 def _scan(step: _Step, node: Node, decay: Array, value: Array, *rank_one: Array) -> Array:
     batch, state = step.given()
     shape = step.shape(node.shape)
-    last = state.array(node, shape[1:])
+    last = state.array(("scan", node), shape[1:])
     decay, value = np.broadcast_to(decay, shape), np.broadcast_to(value, shape)
     result = np.empty(shape, np.float32)
     for index, positions, start, places in _runs(batch):

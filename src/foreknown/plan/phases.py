@@ -24,6 +24,7 @@ from foreknown.graph.ir import Graph, Node, Symbol
 from foreknown.graph.ops import PAST
 
 PhaseKind = Literal["rows", "linear", "experts", "attend", "scan"]
+GIVEN = frozenset({"tokens", "positions", "rows"})
 ANCHORS: dict[str, PhaseKind] = {
     "linear": "linear",
     "experts": "experts",
@@ -77,33 +78,43 @@ def state_slot(node: Node) -> StateSlot:
     return StateSlot("scan", (node,))
 
 
+def held(value: Node) -> Node:
+    """The value whose rows hold this one's bytes: a reshape of rows moves nothing."""
+    while value.op == "reshape" and value.rows is not None:
+        (value,) = value.args
+    return value
+
+
 def fuse(graph: Graph) -> tuple[Phase, ...]:
     """The graph's phases in the order they run."""
     stages, stores = _stages(graph)
     members: dict[tuple[int, PhaseKind, Symbol], list[Node]] = defaultdict(list)
     for node, stage in stages.items():
-        if node.op not in {"tokens", "positions", "rows"} and node.rows is not None:
+        if node.op not in GIVEN:
             members[stage, ANCHORS.get(node.op, "rows"), node.rows].append(node)
     written: dict[tuple[int, PhaseKind, Symbol], list[StateSlot]] = defaultdict(list)
     for slot, stage in stores.items():
         key = (stage, "rows", Symbol.T)
         written[key].append(slot)
         members.setdefault(key, [])
-    results = set(graph.outputs.values())
+    results = set(map(held, graph.outputs.values()))
     home = {node: key for key, nodes in members.items() for node in nodes}
+    readers: dict[Node, set[tuple[int, PhaseKind, Symbol]]] = defaultdict(set)
+    for node, key in home.items():
+        for arg in node.args:
+            if _read_directly(node, arg):
+                readers[held(arg)].add(key)
+    for key, slots in written.items():
+        for slot in slots:
+            for value in slot.values:
+                readers[held(value)].add(key)
     phases = []
     for key in sorted(members, key=lambda k: (k[0], k[1], k[2].value)):
         nodes, slots = members[key], written[key]
-        read = [a for n in nodes for a in n.args if _read_directly(n, a)]
-        read += [v for slot in slots for v in slot.values]
+        read = [held(a) for n in nodes for a in n.args if _read_directly(n, a)]
+        read += [held(v) for slot in slots for v in slot.values]
         inputs = [v for v in dict.fromkeys(read) if v in home and home[v] != key]
-        outputs = [
-            n
-            for n in nodes
-            if n in results
-            or any(home.get(u) != key and _read_directly(u, n) for u in graph.users[n])
-            or any(n in s.values and stores[s] != key[0] for s in stores)
-        ]
+        outputs = [n for n in nodes if n in results or readers[n] - {key}]
         stage, kind, rows = key
         phases.append(
             Phase(stage, kind, rows, tuple(nodes), tuple(inputs), tuple(outputs), tuple(slots))
@@ -124,16 +135,16 @@ def _stages(graph: Graph) -> tuple[dict[Node, int], dict[StateSlot, int]]:
 
     def finished(value: Node) -> int:
         """The first stage where every thread may read all of a value's rows."""
-        return stages[value] + 1 if value in stages and value.args else 0
+        value = held(value)
+        return stages[value] + 1 if value in stages and value.op not in GIVEN else 0
 
     def same_row(value: Node) -> int:
         """The first stage where the thread that owns a row may read it."""
-        if value.op in ANCHORS:
-            return finished(value)
-        return stages.get(value, 0)
+        value = held(value)
+        return finished(value) if value.op in ANCHORS else stages.get(value, 0)
 
     for node in graph.nodes:
-        if node.rows is None:
+        if node.rows is None or held(node) is not node:
             continue
         if node.op in PAST and node.op != "scan":
             slot = state_slot(node)

@@ -11,7 +11,7 @@ from foreknown.graph.ops import PAST
 from foreknown.plan.check_memory import check_memory
 from foreknown.plan.constants import Constant, file_bytes, place_constants
 from foreknown.plan.memory import Buffer, arena_bytes, plan_memory
-from foreknown.plan.phases import Phase, StateSlot, fuse, state_slot
+from foreknown.plan.phases import Phase, StateSlot, fuse, held, state_slot
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ class Plan:
     @property
     def logits(self) -> Buffer:
         """Where a step leaves f32[R, vocabulary]."""
-        return next(b for b in self.buffers if b.value is self.graph.outputs["logits"])
+        logits = held(self.graph.outputs["logits"])
+        return next(b for b in self.buffers if b.value is logits)
 
 
 def make_plan(graph: Graph, limits: Limits, *, weights: str = "as stored") -> Plan:
@@ -68,7 +69,7 @@ def make_plan(graph: Graph, limits: Limits, *, weights: str = "as stored") -> Pl
         PlanError: the memory map is wrong (a defect of the planner, never of the input).
     """
     phases = fuse(graph)
-    results = tuple(graph.outputs.values())
+    results = tuple(map(held, graph.outputs.values()))
     sizes = {"max_tokens": limits.max_tokens, "max_rows": limits.max_rows}
     buffers = plan_memory(phases, results, **sizes)
     check_memory(phases, buffers, results, **sizes)

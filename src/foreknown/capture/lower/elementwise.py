@@ -192,7 +192,9 @@ def _unary(op: str) -> Callable[..., Any]:
     return lower
 
 
-for _name in "neg abs exp expm1 log log1p sqrt rsqrt tanh sigmoid erf sin cos floor ceil sign".split():
+for (
+    _name
+) in "neg abs exp expm1 log log1p sqrt rsqrt tanh sigmoid erf sin cos floor ceil sign".split():
     rule(f"aten.{_name}")(_unary(_name))
 
 

@@ -96,9 +96,7 @@ class Known:
                 f"{node.target}, which fails at {tokens} tokens: {' '.join(str(error).split())[:200]}"
             ) from error
 
-    def array(
-        self, node: FxNode, tokens: int, rows: tuple[int, ...] | None = None
-    ) -> NDArray[Any]:
+    def array(self, node: FxNode, tokens: int, rows: tuple[int, ...] | None = None) -> NDArray[Any]:
         """As `evaluate`, for a tensor: f32, i32 or bool."""
         value = self.evaluate(node, tokens, rows)
         return to_numpy(value if isinstance(value, torch.Tensor) else torch.tensor(value))
@@ -144,14 +142,23 @@ def _size_of(node: FxNode, tokens: FxNode) -> bool:
     )
 
 
-_LIKE = {"zeros_like": 0, "ones_like": 1, "new_zeros": 0, "new_ones": 1, "full_like": 2, "new_full": 3}
+_LIKE = {
+    "zeros_like": 0,
+    "ones_like": 1,
+    "new_zeros": 0,
+    "new_ones": 1,
+    "full_like": 2,
+    "new_full": 3,
+}
 
 
 def _shape_only(node: FxNode) -> bool:
     """Whether a node takes of its argument but the shape."""
     packet = getattr(node.target, "overloadpacket", None)
     name = getattr(packet, "__name__", "")
-    if name not in _LIKE or not all(isinstance(d, int) or _linear(d) for d in node.meta["val"].shape):
+    if name not in _LIKE or not all(
+        isinstance(d, int) or _linear(d) for d in node.meta["val"].shape
+    ):
         return False
     return _LIKE[name] < 2 or not isinstance(node.args[-1], FxNode)
 
@@ -163,7 +170,9 @@ def _linear(dim: torch.SymInt) -> bool:
 def _filled(node: FxNode, tokens: int) -> torch.Tensor:
     example = node.meta["val"]
     shape = [
-        d if isinstance(d, int) else int(d.node.expr.subs({s: tokens for s in d.node.expr.free_symbols}))
+        d
+        if isinstance(d, int)
+        else int(d.node.expr.subs({s: tokens for s in d.node.expr.free_symbols}))
         for d in example.shape
     ]
     name = node.target.overloadpacket.__name__  # type: ignore[union-attr]

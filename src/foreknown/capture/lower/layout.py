@@ -54,6 +54,10 @@ class Value:
     def token_axis(self) -> int | None:
         return next((i for i, g in enumerate(self.axes) if T in g), None)
 
+    def tidy(self) -> Value:
+        """The same with the node reshaped to exactly its atoms."""
+        return Value(reshape_node(self.node, node_shape(self.axes)), self.axes)
+
     def node_axis(self, axis: int) -> int:
         """The node's axis of a tensor axis that is one atom."""
         (atom,) = self.axes[axis]

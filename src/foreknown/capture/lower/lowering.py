@@ -10,6 +10,7 @@ import numpy as np
 import sympy
 import torch
 from numpy.typing import NDArray
+from torch._ops import OpOverload
 from torch.fx import Node as FxNode
 from torch.utils._pytree import tree_map_only
 
@@ -72,7 +73,10 @@ class Lowering:
         )
 
     def _arguments(self, node: FxNode) -> dict[str, Any]:
-        schema = node.target._schema  # type: ignore[union-attr]
+        if not isinstance(node.target, OpOverload):  # Python's own, as `getitem`
+            names = ("x", "other")
+            return {n: self.resolve(a) for n, a in zip(names, node.args, strict=False)}
+        schema = node.target._schema
         named: dict[str, Any] = {}
         for i, argument in enumerate(schema.arguments):
             if i < len(node.args):
@@ -144,6 +148,11 @@ class Lowering:
                 scaled = make("add", scaled, const(start)) if start else scaled
                 return Value(scaled, tuple(rest))
         return Value(make("take", const(table), positions), tuple(rest))
+
+    def traced(self, value: Any) -> FxNode | None:
+        """The argument of the node being lowered that became this value."""
+        assert self.node is not None
+        return next((n for n in self.node.all_input_nodes if self.values.get(n) is value), None)
 
     # Sizes and dtypes
 

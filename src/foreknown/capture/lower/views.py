@@ -288,7 +288,9 @@ def _stack(low: Lowering, tensors: Sequence[Value], dim: int = 0) -> Value:
 
 
 @rule("aten.repeat", "aten.tile")
-def _repeat(low: Lowering, x: Value, repeats: Sequence[Any] = (), dims: Sequence[Any] = ()) -> Value:
+def _repeat(
+    low: Lowering, x: Value, repeats: Sequence[Any] = (), dims: Sequence[Any] = ()
+) -> Value:
     times = list(repeats or dims)
     times = [1] * (x.rank - len(times)) + times
     x = Value(x.node, ((),) * (len(times) - x.rank) + x.axes)
@@ -307,7 +309,9 @@ def _repeat(low: Lowering, x: Value, repeats: Sequence[Any] = (), dims: Sequence
 
 
 @rule("aten.repeat_interleave")
-def _repeat_interleave(low: Lowering, x: Value, repeats: Any, dim: int | None = None, **_: Any) -> Value:
+def _repeat_interleave(
+    low: Lowering, x: Value, repeats: Any, dim: int | None = None, **_: Any
+) -> Value:
     if not isinstance(repeats, int) or dim is None:
         raise UnsupportedOp("repetition by a number that is not fixed")
     axis = dim % x.rank
@@ -342,7 +346,9 @@ def _flip(low: Lowering, x: Value, dims: Sequence[int]) -> Value:
 
 
 @rule("aten.pad", "aten.constant_pad_nd")
-def _pad(low: Lowering, x: Value, pad: Sequence[int], mode: str = "constant", value: Any = 0) -> Value:
+def _pad(
+    low: Lowering, x: Value, pad: Sequence[int], mode: str = "constant", value: Any = 0
+) -> Value:
     if mode != "constant":
         raise UnsupportedOp(f"padding by {mode!r}")
     from foreknown.capture.lower import past
@@ -351,8 +357,8 @@ def _pad(low: Lowering, x: Value, pad: Sequence[int], mode: str = "constant", va
 
 
 @rule("<built-in function getitem>")
-def _getitem(low: Lowering, a: Any, b: int) -> Any:
-    return a[b]
+def _getitem(low: Lowering, x: Any, other: int) -> Any:
+    return x[other]
 
 
 @rule("aten.unfold")
@@ -361,9 +367,7 @@ def _unfold(low: Lowering, x: Value, dimension: int, size: int, step: int) -> Va
     count = x.sizes[axis]
     if isinstance(count, Tokens):
         raise UnsupportedOp("windows that slide over tokens")
-    parts = [
-        insert_axis(cut(x, axis, i, i + size), axis) for i in range(0, count - size + 1, step)
-    ]
+    parts = [insert_axis(cut(x, axis, i, i + size), axis) for i in range(0, count - size + 1, step)]
     joined = join(parts, axis)
     order = [i for i in range(joined.rank) if i != axis + 1] + [axis + 1]
     return permute(joined, order)

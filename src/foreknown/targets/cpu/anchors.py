@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from foreknown.errors import UnsupportedOp
 from foreknown.graph.ir import Node, Symbol
-from foreknown.plan.phases import Phase, state_slot
+from foreknown.plan.phases import Phase, held, state_slot
 from foreknown.targets.cpu.expression import Access, Expressions, literal
 from foreknown.targets.cpu.index import flatten, variable
 from foreknown.targets.cpu.rows import state_block_bytes
@@ -147,7 +147,7 @@ def _scan(node: Node, phase: Phase, out: Writer, access: Access, context: int) -
     shape = node.row_shape
     at = access.state(state_slot(node))
     block_bytes = state_block_bytes(state_slot(node))
-    inputs = [a for a in dict.fromkeys(node.args) if a.rows is not None]
+    inputs = [a for a in dict.fromkeys(map(held, node.args)) if a.rows is not None]
     for x in (*inputs, node):
         access.buffer(x)
     out.line(f"const int first = fk_first({shape[0]}, thread, s->n_threads);")

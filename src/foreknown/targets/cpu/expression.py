@@ -10,7 +10,7 @@ from foreknown.errors import UnsupportedOp
 from foreknown.graph.batch import BLOCK_TOKENS
 from foreknown.graph.ir import Literal, Node
 from foreknown.plan.constants import Constant
-from foreknown.plan.phases import Phase, StateSlot, state_slot
+from foreknown.plan.phases import GIVEN, Phase, StateSlot, held, state_slot
 from foreknown.targets.cpu.index import Index, flatten, number, unflatten, variable
 from foreknown.targets.cpu.writer import Writer
 
@@ -107,6 +107,7 @@ class Access:
 
     def buffer(self, value: Node) -> str:
         """The pointer to all rows of a value."""
+        value = held(value)
         at = self._bind("buffer", value)
         kind = C_TYPE[value.dtype]
         self._declared[at] = f"{kind} *b{at} = ({kind} *)(s->arena + c->at[{at}]);"
@@ -156,11 +157,14 @@ class Expressions:
         """Element `index` of x's row (of x itself, for a constant)."""
         if x.rows is None:
             return self._constant(x, index)
-        if x.op in {"tokens", "positions", "rows"}:
-            return f"s->{x.op}[t]"
-        if x in self.stored or x not in self.members:
-            return f"{self.access.rows[x]}[{flatten(index, x.row_shape)}]"
-        return self.compute(x, index)
+        source, position = held(x), flatten(index, x.row_shape)
+        if source.op in GIVEN:
+            return f"s->{source.op}[t]"
+        if source in self.stored or source not in self.members:
+            return f"{self.access.rows[source]}[{position}]"
+        if source is not x:
+            index = unflatten(position, source.row_shape)
+        return self.compute(source, index)
 
     def read_aligned(self, x: Node, index: Sequence[Index]) -> str:
         """x at a user's element, broadcasting as NumPy does."""
@@ -224,10 +228,6 @@ class Expressions:
                 return f"fk_rsqrt({x})"
         return f"fk_pow({x}, {self.read_aligned(exponent, index)})"
 
-    def _reshape(self, node: Node, index: Sequence[Index]) -> str:
-        (x,) = node.args
-        return self.read(x, unflatten(flatten(index, node.row_shape), x.row_shape))
-
     def _permute(self, node: Node, index: Sequence[Index]) -> str:
         (x,) = node.args
         axes: list[int] = list(node.attrs["axes"])  # type: ignore[arg-type]
@@ -262,12 +262,12 @@ class Expressions:
         return self.read(x, source)
 
     def _select_rows(self, node: Node, index: Sequence[Index]) -> str:
-        (x, _) = node.args
-        if x.op in {"tokens", "positions"}:
+        x = held(node.args[0])
+        if x.op in GIVEN:
             return f"s->{x.op}[s->rows[t]]"
         base = self.access.buffer(x)
         row = variable("(size_t)s->rows[t]", 0, 2**31)
-        return f"{base}[{row * x.row_size + flatten(index, x.row_shape)}]"
+        return f"{base}[{row * x.row_size + flatten(index, node.row_shape)}]"
 
     def _shift(self, node: Node, index: Sequence[Index]) -> str:
         """A row of an earlier token, from its block; zero before the sequence's start."""

@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from foreknown.errors import UnsupportedOp
 from foreknown.graph.ir import Node, Symbol
 from foreknown.graph.ops import ELEMENTWISE
-from foreknown.plan.phases import Phase, StateSlot
+from foreknown.plan.phases import Phase, StateSlot, held
 from foreknown.targets.cpu.expression import C_TYPE, Access, Expressions, literal
 from foreknown.targets.cpu.index import Index, flatten, number, unflatten, variable
 from foreknown.targets.cpu.writer import Writer
 
-INLINE_VIEWS = frozenset("reshape permute slice broadcast take select_rows shift gather".split())
+INLINE_VIEWS = frozenset("permute slice broadcast take select_rows shift gather".split())
 READS_AN_ARRAY = frozenset("topk_values topk_indices argmax gather".split())
 
 
@@ -227,7 +227,7 @@ class RowPhase:
         *lead, n = x.row_shape
         k, largest = node.attrs["k"], int(bool(node.attrs["largest"]))
         loops = [out.loop_variable(extent, a) for a, extent in enumerate(lead)]
-        source = self.access.rows[x]
+        source = self.access.rows[held(x)]
         if x.dtype != "f32":
             raise UnsupportedOp(f"{node.op} of {x.dtype}", where=repr(node))
         row = flatten(loops, lead)
@@ -326,7 +326,7 @@ def state_block_bytes(slot: StateSlot) -> int:
 
 def _only_selected(phase: Phase, value: Node) -> bool:
     """Whether a value is read through `select_rows` alone: at another row than the loop's."""
-    readers = [n for n in phase.nodes if value in n.args]
+    readers = [n for n in phase.nodes if value in map(held, n.args)]
     return bool(readers) and all(n.op == "select_rows" for n in readers)
 
 
@@ -337,9 +337,10 @@ def _choose_stored(phase: Phase) -> set[Node]:
     computed: dict[Node, int] = defaultdict(int)
     for slot in phase.stores:
         for value in slot.values:
-            computed[value] += value.row_size
+            computed[held(value)] += value.row_size
     for node in phase.nodes:
-        stored.update(a for a in node.args[:1] if node.op in READS_AN_ARRAY and a in members)
+        if node.op in READS_AN_ARRAY and held(node.args[0]) in members:
+            stored.add(held(node.args[0]))
     for node in reversed(phase.nodes):
         if node.op in INLINE_VIEWS:
             holds = node.op == "take" and computed[node] > node.row_size
@@ -357,7 +358,7 @@ def _choose_stored(phase: Phase) -> set[Node]:
             elif node.op == "matmul":
                 factor = max(1, int(arg.shape[-1]) * 16)  # type: ignore[arg-type]
             if node.op == "concat":
-                computed[arg] += arg.row_size
+                computed[held(arg)] += arg.row_size
             else:
-                computed[arg] += times * factor
+                computed[held(arg)] += times * factor
     return stored

@@ -127,8 +127,8 @@ def cache_directory() -> Path:
     return Path(base) / "foreknown"
 
 
-def compile_shared_object(source: str, target: Target, destination: Path) -> None:
-    """Compile one generated file with the runtime's headers into `destination`.
+def cached_shared_object(source: str, target: Target) -> Path:
+    """The shared object of one C file and the runtime's headers, compiled if it is not kept yet.
 
     Raises:
         ToolchainError: the compiler is missing or refuses the source.
@@ -144,7 +144,7 @@ def compile_shared_object(source: str, target: Target, destination: Path) -> Non
             made = Path(directory) / "program.so"
             _run(command, source, made, Path(directory))
             os.replace(made, kept)
-    shutil.copyfile(kept, destination)
+    return kept
 
 
 def _run(command: list[str], source: str, made: Path, directory: Path) -> None:

@@ -17,9 +17,9 @@
  *   9. one draw with probability proportional to weight, by Philox 4x32-10
  *
  * Steps 5 to 9 are in transformers' order. The best tokens are found without sorting the
- * vocabulary: of its groups of 64, the k groups with the largest maxima hold the k best tokens
- * (and perhaps a few worse). Only when top-p or min-p keep more than a few hundred tokens is
- * everything sorted, and the result is the same either way.
+ * vocabulary: of its groups of 64, the k-th largest maximum is no better than the k-th best
+ * token. Only when top-p or min-p keep more than a few hundred tokens are all those sorted that
+ * weigh enough to be kept.
  *
  * Sums over the vocabulary run in 16 virtual lanes and one fixed tree; other sums are f64, in
  * rank order. Nothing is allocated. */
@@ -32,7 +32,8 @@ enum {
     GROUP = 64,      /* tokens whose maximum is kept, to find the best ones quickly */
     PORTION = 1024,  /* tokens whose weights are summed together, to draw quickly */
     FIRST_TRY = 256, /* tokens ranked first where top-p or min-p alone decide how many are kept */
-    RADIX = 256,     /* of the sort */
+    DIGIT = 11,      /* bits that one pass of the sort looks at */
+    RADIX = 1 << DIGIT,
     ALIGNMENT = 64
 };
 
@@ -201,7 +202,7 @@ static uint32_t descending_key(float score)
 /* Stable radix sort of w->order by descending score, so equals stay in order of token. */
 static void sort_ranked(workspace *w, int32_t n)
 {
-    for (int shift = 0; shift < 32; shift += 8) {
+    for (int shift = 0; shift < 32; shift += DIGIT) {
         int32_t place[RADIX] = {0};
         for (int32_t i = 0; i < n; i++) place[w->order[i].descending >> shift & (RADIX - 1)]++;
         if (n == 0 || place[w->order[0].descending >> shift & (RADIX - 1)] == n) continue;
@@ -219,17 +220,20 @@ static void sort_ranked(workspace *w, int32_t n)
     }
 }
 
-/* Puts at least the `wanted` best tokens into w->order, best first; returns how many. */
-static int32_t rank_best(workspace *w, const float *scores, int32_t vocabulary, int32_t wanted)
+/* A key no better than that of the k-th best token: of k groups, each has one at least as good. */
+static uint32_t bound_of_best(workspace *w, int32_t vocabulary, int32_t k)
 {
     const int32_t groups = ceil_div(vocabulary, GROUP);
-    uint32_t bound = UINT32_MAX; /* no better than the last wanted token */
-    if (wanted < groups) {
-        for (int32_t g = 0; g < groups; g++)
-            w->order[g] = (ranked){descending_key(w->maxima[g]), g};
-        sort_ranked(w, groups);
-        bound = w->order[wanted - 1].descending;
-    }
+    if (k > groups) return UINT32_MAX;
+    for (int32_t g = 0; g < groups; g++) w->order[g] = (ranked){descending_key(w->maxima[g]), g};
+    sort_ranked(w, groups);
+    return w->order[k - 1].descending;
+}
+
+/* Puts all tokens down to a key into w->order, best first; returns how many. */
+static int32_t rank_down_to(workspace *w, const float *scores, int32_t vocabulary, uint32_t bound)
+{
+    const int32_t groups = ceil_div(vocabulary, GROUP);
     int32_t n = 0;
     for (int32_t g = 0; g < groups; g++) {
         if (descending_key(w->maxima[g]) > bound) continue;
@@ -268,7 +272,12 @@ static void change_scores(const fk_sampling *s, const float *logits, int32_t voc
     }
 }
 
-/* Draws from the whole vocabulary. */
+static int bounds_rank(const fk_sampling *s, int32_t vocabulary)
+{
+    return s->top_k > 0 && s->top_k < vocabulary;
+}
+
+/* Draws from the whole vocabulary, walked in order of token. */
 static int32_t draw_from_all(workspace *w, const float *scores, int32_t vocabulary, float largest,
                              float coldness, double u)
 {
@@ -293,6 +302,17 @@ static int32_t draw_from_all(workspace *w, const float *scores, int32_t vocabula
     return last;
 }
 
+/* A key no better than that of any token that top-p and min-p keep of the whole vocabulary. */
+static uint32_t bound_of_kept(const fk_sampling *s, int32_t vocabulary, float largest,
+                              double total)
+{
+    /* All tokens below half the average weight of what top-p may drop are less than that. */
+    const float droppable = (float)((1.0 - (double)s->top_p) * total / vocabulary * 0.5);
+    const float floor = s->min_p > droppable ? s->min_p : droppable;
+    const float rounding = 0.01f;
+    return descending_key(largest + s->temperature * (fk_log(floor) - rounding));
+}
+
 /* How many of the n ranked tokens top-p and min-p keep; n if the cut is not among them.
  * `total` is what top-p is a share of. Fills w->weights. */
 static int32_t count_kept(workspace *w, const fk_sampling *s, const float *scores, int32_t n,
@@ -309,28 +329,32 @@ static int32_t count_kept(workspace *w, const fk_sampling *s, const float *score
     return kept;
 }
 
-/* Draws from what top-k, top-p and min-p keep. */
+/* Draws from what top-k, top-p and min-p keep, walked from the best down. */
 static int32_t draw_from_best(workspace *w, const fk_sampling *s, const float *scores,
                               int32_t vocabulary, float largest, float coldness, double u)
 {
-    const int bounded = s->top_k > 0 && s->top_k < vocabulary;
-    const int32_t limit = bounded ? s->top_k : vocabulary;
+    const int bounded = bounds_rank(s, vocabulary);
+    uint32_t bound = bound_of_best(w, vocabulary, bounded ? s->top_k : FIRST_TRY), last_bound;
     double total = 0.0;
-    if (!bounded && s->top_p < 1.0f)
-        total = total_weight(scores, vocabulary, largest, coldness, w->portions);
+    if (bounded) {
+        last_bound = bound;
+    } else {
+        if (s->top_p < 1.0f)
+            total = total_weight(scores, vocabulary, largest, coldness, w->portions);
+        last_bound = bound_of_kept(s, vocabulary, largest, total);
+        bound = bound < last_bound ? bound : last_bound;
+    }
 
-    int32_t wanted = bounded ? limit : smaller(limit, FIRST_TRY);
-    int32_t ranks, kept;
-    for (;;) {
-        ranks = smaller(rank_best(w, scores, vocabulary, wanted), limit);
+    int32_t kept;
+    for (;; bound = last_bound) {
+        int32_t ranks = rank_down_to(w, scores, vocabulary, bound);
         if (bounded) {
-            total = 0.0;
+            ranks = s->top_k;
             for (int32_t r = 0; r < ranks; r++)
                 total += (double)weight(scores[w->order[r].token], largest, coldness);
         }
         kept = count_kept(w, s, scores, ranks, largest, coldness, total);
-        if (kept < ranks || ranks == limit) break;
-        wanted = limit;
+        if (kept < ranks || bound == last_bound) break;
     }
 
     double sum = 0.0;
@@ -351,7 +375,7 @@ static int32_t choose(workspace *w, const fk_sampling *s, const float *scores, i
     if (s->temperature == 0.0f) return found->best;
     const float coldness = 1.0f / s->temperature;
     const double u = uniform(s->seed, position);
-    if (s->top_k > 0 || s->top_p < 1.0f || s->min_p > 0.0f)
+    if (bounds_rank(s, vocabulary) || s->top_p < 1.0f || s->min_p > 0.0f)
         return draw_from_best(w, s, scores, vocabulary, found->largest, coldness, u);
     return draw_from_all(w, scores, vocabulary, found->largest, coldness, u);
 }
@@ -369,7 +393,8 @@ static int32_t sample_row(workspace *w, const fk_sampling *s, const float *logit
         log_total =
             fk_log((float)total_weight(logits, vocabulary, largest_logit, 1.0f, w->portions));
     if (s->top_logprobs > 0) {
-        const int32_t n = rank_best(w, logits, vocabulary, smaller(s->top_logprobs, vocabulary));
+        const uint32_t bound = bound_of_best(w, vocabulary, s->top_logprobs);
+        const int32_t n = rank_down_to(w, logits, vocabulary, bound);
         int32_t *tokens = chosen->top_tokens + (int64_t)row * chosen->top_width;
         float *logprobs = chosen->top_logprobs + (int64_t)row * chosen->top_width;
         for (int32_t r = 0; r < s->top_logprobs; r++) {

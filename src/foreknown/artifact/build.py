@@ -1,0 +1,350 @@
+"""Compiles a checkpoint into an artifact: capture, passes, plan, source, object, packed weights.
+
+Everything is written into a directory beside the destination, which takes the destination's name
+when it is complete. What an earlier artifact at the destination already holds is reused.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from foreknown import __version__
+from foreknown.artifact.format import (
+    CHECKPOINT,
+    GRAPH,
+    MANIFEST,
+    OBJECT,
+    PLAN,
+    SOURCE,
+    WEIGHTS,
+    Artifact,
+    Manifest,
+    file_digest,
+    is_artifact,
+    manifest_json,
+    open_artifact,
+)
+from foreknown.artifact.pack import pack
+from foreknown.checkpoint import open_checkpoint
+from foreknown.errors import ArtifactError, ForeknownError
+from foreknown.graph.ir import Graph
+from foreknown.graph.text import print_graph
+from foreknown.graph.verify import verify
+from foreknown.plan.costs import phase_cost
+from foreknown.plan.plan import Limits, Plan, make_plan
+from foreknown.targets.cpu.program import Sizes
+from foreknown.targets.cpu.source import Source, generate
+from foreknown.targets.cpu.toolchain import cached_shared_object, find_target
+from foreknown.targets.cpu.tools import checksum, library
+
+DEFAULT_CONTEXT = 4096
+"""Tokens of a sequence unless the user says otherwise, or the model holds fewer."""
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may choose about a compile.
+
+    Attributes:
+        weights: "as stored", "f32" or "bf16".
+        context: tokens of the longest sequence; None takes the model's, up to DEFAULT_CONTEXT.
+        target: an instruction set's name, or "host".
+        trust_code: whether Python code in the checkpoint may run.
+        max_tokens: tokens of the largest step.
+        max_rows: rows of logits of the largest step.
+    """
+
+    weights: str = "as stored"
+    context: int | None = None
+    target: str = "host"
+    trust_code: bool = False
+    max_tokens: int = 512
+    max_rows: int = 64
+
+
+@dataclass
+class _Clock:
+    """Seconds spent on each part of a compile."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 3)
+
+
+def compile_checkpoint(
+    source: Path,
+    destination: Path,
+    options: Options = Options(),
+    progress: Progress = lambda part, done, total: None,
+) -> Artifact:
+    """Compile a Hugging Face directory into an artifact at `destination`.
+
+    Args:
+        progress: told a part's name, how much of it is done and how much there is.
+
+    Raises:
+        CheckpointError: files are missing, damaged or contradict each other.
+        UnsupportedOp: the model does something that the graph or the target cannot.
+        ArtifactError: the destination cannot be written, or holds something else.
+    """
+    destination = destination.expanduser().absolute()
+    _require_replaceable(destination)
+    clock = _Clock()
+    target = find_target(options.target)
+    with clock.part("capture"):
+        progress("capturing the graph", 0, 1)
+        checkpoint = open_checkpoint(source)
+        captured = _capture(source, options, checkpoint.config.max_position_embeddings)
+        progress("capturing the graph", 1, 1)
+    with clock.part("plan"):
+        graph = lower(captured.graph, captured.context)
+        limits = Limits(
+            captured.context, min(options.max_tokens, captured.context), options.max_rows
+        )
+        plan = make_plan(graph, limits, weights=options.weights)
+        generated = generate(plan)
+    with clock.part("compile"):
+        progress("compiling", 0, 1)
+        made = cached_shared_object(generated.text, target)
+        progress("compiling", 1, 1)
+    fingerprint = _fingerprint(plan, checkpoint.tensors.fingerprint() if checkpoint.tensors else "")
+    with _directory_for(destination, plan.weights_bytes) as partial:
+        (partial / GRAPH).write_text(print_graph(graph))
+        (partial / SOURCE).write_text(generated.text)
+        (partial / PLAN).write_text(json.dumps(_plan_record(plan, generated), indent=1) + "\n")
+        shutil.copyfile(made, partial / OBJECT)
+        for name in checkpoint.text_files():
+            copy = partial / CHECKPOINT / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(checkpoint.directory / name, copy)
+        if checkpoint.has_tokenizer:
+            # one file says it all, and opens faster than vocabulary and merges
+            text = checkpoint.tokenizer.backend.to_str()
+            (partial / CHECKPOINT / "tokenizer.json").write_text(text)
+        with clock.part("pack"):
+            weights_checksum = _weights(
+                partial / WEIGHTS, destination, fingerprint, plan, captured.weights, progress
+            )
+        manifest = Manifest(
+            version=__version__,
+            target=target.name,
+            weights=options.weights,
+            sizes=_sizes(plan, generated, captured.vocab_size),
+            weights_bytes=plan.weights_bytes,
+            weights_checksum=weights_checksum,
+            files={
+                str(file.relative_to(partial)): file_digest(file)
+                for file in sorted(partial.rglob("*"))
+                if file.is_file() and file.name != WEIGHTS
+            },
+            source_fingerprint=fingerprint,
+            compile_seconds=clock.seconds,
+        )
+        (partial / MANIFEST).write_text(manifest_json(manifest))
+    return Artifact(destination, manifest)
+
+
+def lower(graph: Graph, context: int) -> Graph:
+    """Every pass, and the proof that rows are independent before and after."""
+    from foreknown.passes.pipeline import optimise
+
+    verify(graph)
+    graph = optimise(graph, context=context)
+    verify(graph)
+    return graph
+
+
+def _capture(source: Path, options: Options, model_context: int | None) -> Any:
+    from foreknown.capture import capture
+
+    context = options.context or min(model_context or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
+    return capture(source, context=context, trust_code=options.trust_code)
+
+
+def _sizes(plan: Plan, generated: Source, vocab_size: int) -> Sizes:
+    return Sizes(
+        vocab_size=plan.graph.outputs["logits"].row_size,
+        context=plan.limits.context,
+        max_tokens=plan.limits.max_tokens,
+        max_rows=plan.limits.max_rows,
+        arena_bytes=plan.arena_bytes,
+        scratch_bytes=generated.scratch_bytes,
+        block_bytes=generated.block_bytes,
+        logits_offset=plan.logits.offset,
+        n_phases=len(plan.phases),
+    )
+
+
+def _plan_record(plan: Plan, generated: Source) -> dict[str, Any]:
+    """plan.json: what `inspect` shows and forecasts are made of."""
+    return {
+        "limits": asdict(plan.limits),
+        "phases": [
+            {
+                "stage": phase.stage,
+                "kind": phase.kind,
+                "function": function,
+                "nodes": [n.op for n in phase.nodes] + [f"store {s.kind}" for s in phase.stores],
+                "cost": asdict(phase_cost(phase, plan.constants)),
+            }
+            for phase, function in zip(plan.phases, generated.functions, strict=True)
+        ],
+        "memory": {
+            "weights_bytes": plan.weights_bytes,
+            "arena_bytes": plan.arena_bytes,
+            "scratch_bytes_per_thread": generated.scratch_bytes,
+            "state_bytes_per_block": generated.block_bytes,
+        },
+        "buffers": [
+            {"value": repr(b.value), **{k: getattr(b, k) for k in ("offset", "bytes", "born", "dies")}}
+            for b in plan.buffers
+        ],
+        "constants": [
+            {
+                "value": _names(c.node),
+                "shape": list(c.node.row_shape),
+                **{k: getattr(c, k) for k in ("layout", "stored", "offset", "bytes")},
+            }
+            for c in plan.constants.values()
+        ],
+        "slots": [{"kind": s.kind, "values": [repr(v) for v in s.values]} for s in plan.slots],
+    }
+
+
+def _names(node: Any) -> str:
+    if node.op == "weight":
+        return str(node.attrs["name"])
+    return f"{node.op}({', '.join(_names(a) for a in node.args)})" if node.args else node.op
+
+
+def _fingerprint(plan: Plan, tensors: str) -> str:
+    """Of the tensors and of how they are packed: equal fingerprints have equal weights.bin."""
+    digest = hashlib.sha256(f"{__version__} {tensors}".encode())
+    for constant in plan.constants.values():
+        record = Graph("constant", {"value": constant.node})
+        digest.update(print_graph(record).encode())
+        place = f"{constant.layout} {constant.stored} {constant.offset} {constant.bytes}"
+        digest.update(place.encode())
+    return digest.hexdigest()
+
+
+def _weights(
+    path: Path,
+    destination: Path,
+    fingerprint: str,
+    plan: Plan,
+    weights: Any,
+    progress: Progress,
+) -> str:
+    """Pack weights.bin, or take over the one that lies at the destination; returns its checksum."""
+    total = plan.weights_bytes
+    kept = _reusable(destination, fingerprint)
+    if kept is not None:
+        os.link(destination / WEIGHTS, path)
+        progress("reusing packed weights", total, total)
+        return kept
+    done = 0
+
+    def wrote(size: int) -> None:
+        nonlocal done
+        done += size
+        progress("packing weights", done, total)
+
+    with path.open("wb") as file:
+        file.truncate(total)
+        pack(plan.constants.values(), weights, file, wrote)
+    mapped = np.memmap(path, np.uint8, "r") if total else np.zeros(0, np.uint8)
+    return f"{checksum(mapped, library(), len(os.sched_getaffinity(0))):016x}"
+
+
+def _reusable(destination: Path, fingerprint: str) -> str | None:
+    """The checksum of an earlier artifact's weights.bin, if it would come out the same again."""
+    if not is_artifact(destination):
+        return None
+    try:
+        manifest = open_artifact(destination).manifest
+    except ForeknownError:
+        return None
+    path = destination / WEIGHTS
+    if manifest.source_fingerprint != fingerprint or not path.is_file():
+        return None
+    if path.stat().st_size != manifest.weights_bytes:
+        return None
+    mapped = np.memmap(path, np.uint8, "r")
+    found = f"{checksum(mapped, library(), len(os.sched_getaffinity(0))):016x}"
+    return found if found == manifest.weights_checksum else None
+
+
+def _require_replaceable(destination: Path) -> None:
+    if destination.exists() and not is_artifact(destination):
+        if destination.is_dir() and not any(destination.iterdir()):
+            return
+        raise ArtifactError(
+            "the destination exists and is no artifact, so it is left alone",
+            where=str(destination),
+            remedy="choose another name for the artifact, or remove what is there",
+        )
+
+
+@contextmanager
+def _directory_for(destination: Path, weights_bytes: int) -> Iterator[Path]:
+    """A directory that becomes `destination` if the block ends well, and vanishes if not."""
+    partial = destination.with_name(f".{destination.name}.partial-{os.getpid()}")
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(destination.parent).free
+        if free < weights_bytes:
+            raise ArtifactError(
+                f"{weights_bytes >> 20} MiB are needed and {free >> 20} MiB are free on the disk",
+                where=str(destination.parent),
+                remedy="free some space, or write the artifact to another disk",
+            )
+        partial.mkdir()
+        yield partial
+        _sync(partial)
+        if destination.exists():
+            old = destination.with_name(f".{destination.name}.old-{os.getpid()}")
+            destination.rename(old)
+            partial.rename(destination)
+            shutil.rmtree(old)
+        else:
+            partial.rename(destination)
+    except OSError as error:
+        reasons = {
+            errno.ENOSPC: ("the disk is full", "free some space, or write to another disk"),
+            errno.EROFS: ("the disk is read-only", "write the artifact to another place"),
+            errno.EACCES: ("there is no permission to write here", "choose another place"),
+        }
+        what, remedy = reasons.get(error.errno or 0, (f"the artifact cannot be written: {error}", ""))
+        raise ArtifactError(what, where=str(destination), remedy=remedy) from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _sync(directory: Path) -> None:
+    """Have the files on the disk before the directory gets its name."""
+    for file in directory.rglob("*"):
+        if file.is_file():
+            descriptor = os.open(file, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
