@@ -40,7 +40,10 @@ def graphs(draw: st.DrawFn, steps: int = 14) -> Graph:
     grower = _Grower(draw)
     for _ in range(draw(st.integers(1, steps))):
         grower.grow()
-    hidden = draw(st.sampled_from([n for n in grower.pool if n.rows is T and n.dtype == "f32"]))
+    of_tokens = [n for n in dict.fromkeys(grower.pool) if n.rows is T and n.dtype == "f32"]
+    used = [of_tokens[i] for i in draw(st.sets(st.integers(0, len(of_tokens) - 1), min_size=1))]
+    flat = [make("reshape", n, shape=(T, n.row_size)) for n in used]
+    hidden = make("concat", *flat, axis=1) if len(flat) > 1 else used[0]
     logits = make("select_rows", hidden, make("rows"))
     for _ in range(draw(st.integers(0, 3))):
         size = len(grower.pool)

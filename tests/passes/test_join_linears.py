@@ -40,7 +40,7 @@ def test_chains_of_joined_linears() -> None:
   %s = slice %1 {axis=1, start=0, stop=4, step=1}
   %3 = linear %s, %a
   %4 = linear %s, %bt
-  return y=%2, z=%3, u=%4 }""",
+  return x=%1, y=%2, z=%3, u=%4 }""",
         ALIKE
         + """
   %w = concat %a, %bt {axis=0}
@@ -51,7 +51,7 @@ def test_chains_of_joined_linears() -> None:
   %k = linear %s, %w : f32[T,8]
   %3 = slice %k {axis=1, start=0, stop=5, step=1}
   %4 = slice %k {axis=1, start=5, stop=8, step=1}
-  return y=%2, z=%3, u=%4 }""",
+  return x=%1, y=%2, z=%3, u=%4 }""",
     )
 
 

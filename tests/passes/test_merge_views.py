@@ -143,6 +143,25 @@ CASES = {
         %3 = matmul %r, %2
         return y=%3 }""",
     ),
+    "reshapes meet": (
+        """%s = sum %x {axes=[1,2]}
+        %1 = reshape %s {shape=[T]}
+        %c = const {value=[8.0]} : f32[1]
+        %2 = div %1, %c
+        %3 = rsqrt %2
+        %4 = mul %3, %2
+        %5 = reshape %4 {shape=[T,1,1]}
+        %6 = mul %x, %5
+        return y=%6 }""",
+        """%s = sum %x {axes=[1,2]}
+        %c = const {value=[8.0]} : f32[1]
+        %2 = div %s, %c
+        %3 = rsqrt %2
+        %4 = mul %3, %2
+        %5 = reshape %4 {shape=[T,1,1]}
+        %6 = mul %x, %5
+        return y=%6 }""",
+    ),
     "parts alike are computed once": (
         """%1 = concat %x, %x {axis=2}
         %2 = cos %1

@@ -28,3 +28,18 @@ def test_constants_come_last() -> None:
 
 def test_what_does_not_commute_stays() -> None:
     stays(order_operands, X + "  %1 = sub %n, %x\n  %2 = max %1, %x\n  return y=%2 }")
+
+
+def test_layers_written_alike_stay_alike() -> None:
+    """Which of two operands came first in the graph must not turn them around."""
+    stays(
+        order_operands,
+        X
+        + """
+  %a = tanh %x
+  %1 = mul %a, %n
+  %b = tanh %1
+  %2 = mul %b, %n
+  %3 = add %2, %1
+  return y=%3 }""",
+    )

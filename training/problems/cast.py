@@ -55,11 +55,11 @@ def two_people(rng: Random) -> tuple[Person, Person]:
 def addend(rng: Random) -> int:
     """A number to add or take away: mostly two digits, now and then three."""
     draw = rng.random()
-    if draw < 0.45:
-        return rng.randint(2, 50)
-    if draw < 0.8:
-        return rng.randint(10, 100)
-    return rng.randint(50, 400)
+    if draw < 0.55:
+        return rng.randint(2, 40)
+    if draw < 0.92:
+        return rng.randint(10, 90)
+    return rng.randint(50, 300)
 
 
 def below(rng: Random, number: int) -> int:
@@ -69,6 +69,6 @@ def below(rng: Random, number: int) -> int:
 
 def factors(rng: Random) -> tuple[int, int]:
     """Two factors, (each, count): the times table mostly, else two digits by one."""
-    if rng.random() < 0.65:
-        return rng.randint(2, 12), rng.randint(2, 10)
-    return rng.randint(11, 40), rng.randint(2, 9)
+    if rng.random() < 0.75:
+        return rng.randint(2, 10), rng.randint(2, 9)
+    return rng.randint(11, 30), rng.randint(2, 6)

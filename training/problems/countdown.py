@@ -25,7 +25,7 @@ Term = tuple[int, str]
 
 def generate(rng: Random) -> Problem:
     while True:
-        numbers = [rng.randint(2, 12) for _ in range(4 if rng.random() < 0.15 else 3)]
+        numbers = [rng.randint(2, 10) for _ in range(4 if rng.random() < 0.1 else 3)]
         found = _random_target(rng, numbers)
         if found:
             break

@@ -19,7 +19,7 @@ def _chain(rng: Random) -> Story:
     steps: list[Step] = []
     told = [f"{who.name} has {start} {thing}."]
     template = "chain"
-    for _ in range(rng.choices((1, 2, 3, 4), (15, 35, 30, 20))[0]):
+    for _ in range(rng.choices((1, 2, 3, 4), (25, 40, 25, 10))[0]):
         happening = rng.choices(
             ("gain", "lose", "multiply", "half"),
             (45, 35 if now > 8 else 0, 12 if now < 40 else 0, 8 if now % 2 == 0 and now > 8 else 0),

@@ -147,7 +147,7 @@ def compile_checkpoint(
             version=__version__,
             target=target.name,
             weights=options.weights,
-            sizes=_sizes(plan, generated, captured.vocab_size),
+            sizes=program_sizes(plan, generated),
             weights_bytes=plan.weights_bytes,
             weights_checksum=weights_checksum,
             files={
@@ -179,7 +179,8 @@ def _capture(source: Path, options: Options, model_context: int | None) -> Any:
     return capture(source, context=context, trust_code=options.trust_code)
 
 
-def _sizes(plan: Plan, generated: Source, vocab_size: int) -> Sizes:
+def program_sizes(plan: Plan, generated: Source) -> Sizes:
+    """What a plan's program must be given."""
     return Sizes(
         vocab_size=plan.graph.outputs["logits"].row_size,
         context=plan.limits.context,
@@ -214,7 +215,10 @@ def _plan_record(plan: Plan, generated: Source) -> dict[str, Any]:
             "state_bytes_per_block": generated.block_bytes,
         },
         "buffers": [
-            {"value": repr(b.value), **{k: getattr(b, k) for k in ("offset", "bytes", "born", "dies")}}
+            {
+                "value": repr(b.value),
+                **{k: getattr(b, k) for k in ("offset", "bytes", "born", "dies")},
+            }
             for b in plan.buffers
         ],
         "constants": [
@@ -333,7 +337,9 @@ def _directory_for(destination: Path, weights_bytes: int) -> Iterator[Path]:
             errno.EROFS: ("the disk is read-only", "write the artifact to another place"),
             errno.EACCES: ("there is no permission to write here", "choose another place"),
         }
-        what, remedy = reasons.get(error.errno or 0, (f"the artifact cannot be written: {error}", ""))
+        what, remedy = reasons.get(
+            error.errno or 0, (f"the artifact cannot be written: {error}", "")
+        )
         raise ArtifactError(what, where=str(destination), remedy=remedy) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)

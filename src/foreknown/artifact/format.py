@@ -154,9 +154,7 @@ def open_artifact(directory: Path) -> Artifact:
         file = directory / name
         if not file.is_file() or file_digest(file) != digest:
             state = "damaged" if file.is_file() else "missing"
-            raise ArtifactError(
-                f"{name} is {state}", where=str(directory), remedy=COMPILE_AGAIN
-            )
+            raise ArtifactError(f"{name} is {state}", where=str(directory), remedy=COMPILE_AGAIN)
     return Artifact(directory, manifest)
 
 

@@ -48,7 +48,7 @@ def pack(
         value = _value(constant, weights)
         file.seek(constant.offset)
         for piece in _pieces(value, constant):
-            file.write(piece)
+            file.write(piece.data)
             progress(piece.nbytes)
         padding = -constant.bytes % ALIGNMENT
         file.write(b"\0" * padding)
@@ -61,10 +61,9 @@ def _value(constant: Constant, weights: Weights) -> Array:
         value = evaluate_bits(node, weights)
         finite = is_finite(value)
     else:
-        names = {n.attrs["name"]: n for n in topological([node]) if n.op == "weight"}
-        value = evaluate(
-            node, {name: _as_f32(weights.read(str(name)), n) for name, n in names.items()}
-        )  # type: ignore[arg-type]
+        names = {str(n.attrs["name"]): n for n in topological([node]) if n.op == "weight"}
+        held = {name: _as_f32(weights.read(name), n) for name, n in names.items()}
+        value = evaluate(node, held)
         # relative-position tables and masks are ours and may hold -inf; weights may not
         finite = not names or value.dtype.kind != "f" or is_finite(value)
         if constant.stored == "bf16":

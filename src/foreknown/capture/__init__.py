@@ -12,13 +12,14 @@ from pathlib import Path
 import torch
 
 from foreknown.capture import experts as _experts  # noqa: F401  (registers its function)
+from foreknown.capture.attention import IMPLEMENTATION
 from foreknown.capture.building import build_model, read_model_config
 from foreknown.capture.export import export
 from foreknown.capture.lower import lower
 from foreknown.capture.lower.layout import Tokens, reshape
 from foreknown.capture.weights import WeightSource, open_weights
-from foreknown.checkpoint import open_checkpoint
-from foreknown.errors import UnsupportedOp
+from foreknown.checkpoint import Checkpoint, open_checkpoint
+from foreknown.errors import CaptureError, ForeknownError, UnsupportedOp
 from foreknown.graph.ir import Graph, Node, make
 
 DEFAULT_CONTEXT = 4096
@@ -59,10 +60,24 @@ def capture(
         UnsupportedOp: an operation has no meaning in the graph; names it and its source line.
     """
     checkpoint = open_checkpoint(directory)
+    first: ForeknownError | None = None
+    for attention in (IMPLEMENTATION, "eager"):
+        try:
+            return _capture(checkpoint, context, trust_code, attention)
+        except (CaptureError, UnsupportedOp) as error:
+            # Code that does not know the interface may still write its attention out.
+            first = first or error
+    assert first is not None
+    raise first
+
+
+def _capture(
+    checkpoint: Checkpoint, context: int | None, trust_code: bool, attention: str
+) -> Captured:
     config = read_model_config(checkpoint.directory, trust_code)
     limit = checkpoint.config.max_position_embeddings or DEFAULT_CONTEXT
     context = min(limit, context) if context else limit
-    model = build_model(config, checkpoint.directory, trust_code)
+    model = build_model(config, checkpoint.directory, trust_code, attention)
     default = str(checkpoint.config.lookup("dtype", "torch_dtype") or "float32")
     weights = open_weights(
         model,

@@ -12,7 +12,12 @@ from typing import Any
 
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.masking_utils import causal_mask_function, prepare_padding_mask
+from transformers.masking_utils import (
+    and_masks,
+    causal_mask_function,
+    padding_mask_function,
+    prepare_padding_mask,
+)
 
 from foreknown.errors import UnsupportedOp
 
@@ -126,13 +131,10 @@ def mask(
     device: torch.device | str = "cpu",
     **kwargs: Any,
 ) -> torch.Tensor:
-    """The mask [1, 1, tokens, tokens] as eager attention adds it: 0 where visible, else the least.
-
-    Raises:
-        UnsupportedOp: padding is given; a step has none.
-    """
-    if prepare_padding_mask(attention_mask, kv_length, kv_offset) is not None:
-        raise UnsupportedOp("an attention mask over padding", where="the mask function")
+    """The mask [1, 1, tokens, tokens] as eager attention adds it: 0 where visible, else the least."""
+    padding = prepare_padding_mask(attention_mask, kv_length, kv_offset)
+    if padding is not None:
+        mask_function = and_masks(mask_function, padding_mask_function(padding))
     query = torch.ops.foreknown.query_positions(torch.arange(q_length, device=device)) + q_offset
     key = torch.arange(kv_length, device=device) + kv_offset
     zero = torch.zeros(1, dtype=torch.long, device=device)

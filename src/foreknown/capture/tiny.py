@@ -46,9 +46,9 @@ from foreknown.capture.reference import (
 from foreknown.errors import CaptureError
 
 MAX_PARAMETERS = 3_000_000
-TRIAL_TOKENS = 40
+TRIAL_TOKENS = (40, 100)  # two lengths; blocks of keys that look ahead show in the longer
 FIRST_PLAIN_TOKEN = 16  # below: begin, end, padding and their kind keep their small default ids
-WELL_CONDITIONED = 3e-6  # of the largest logit: what another order of additions may change
+WELL_CONDITIONED = 6e-6  # of the largest logit: what another order of additions may change
 LOOKS_AHEAD = 1e-4  # more than any order of additions explains
 ROUND_TRIP_TOLERANCE = 2e-6  # loading may lay matrices out otherwise, which reorders additions
 PLAIN_TOKENS = 192  # from FIRST_PLAIN_TOKEN on; the ids above are left to image and audio markers
@@ -632,7 +632,7 @@ def _trial(config: PretrainedConfig, seed: int) -> int:
     if count > 8 * MAX_PARAMETERS:
         raise CaptureError(f"still {count:,} parameters")
     errors: dict[int, float] = {}
-    for weights_seed in range(seed, seed + 5):
+    for weights_seed in range(seed, seed + 6):
         errors[weights_seed] = _looks_ahead(_random_model(config, weights_seed))
         if not WELL_CONDITIONED < errors[weights_seed] < 100 * LOOKS_AHEAD:
             break
@@ -651,8 +651,7 @@ def _looks_ahead(model: PreTrainedModel) -> float:
     Raises CaptureError for logits that are not one finite row, different from the others, a token.
     """
     worst = 0.0
-    for seed in range(3):
-        tokens = plain_tokens(TRIAL_TOKENS, seed)
+    for tokens in trial_sequences():
         whole = model_logits(model, [tokens])[0]
         if whole.shape[0] != len(tokens):
             raise CaptureError(f"logits of shape {whole.shape} for {len(tokens)} tokens")
@@ -660,7 +659,7 @@ def _looks_ahead(model: PreTrainedModel) -> float:
             raise CaptureError("logits that are not finite")
         if not whole.std(axis=-1).min() > 1e-4:
             raise CaptureError("logits that are all alike")
-        worst = max(worst, causality_error(model, tokens, (1, 7, 19, TRIAL_TOKENS - 5)))
+        worst = max(worst, causality_error(model, tokens, (1, 7, 19, len(tokens) - 5)))
         if worst >= 100 * LOOKS_AHEAD:
             break
     return worst
@@ -721,6 +720,14 @@ def plain_tokens(count: int, seed: int) -> list[int]:
     return [int(i) for i in ids]
 
 
+def trial_sequences() -> list[list[int]]:
+    """The token ids with which every tiny checkpoint was found to be well-conditioned.
+
+    On others a recurrence may divide by an output that happens to be nearly zero.
+    """
+    return [plain_tokens(n, seed) for seed, n in enumerate((TRIAL_TOKENS[0], *TRIAL_TOKENS))]
+
+
 def _build(config: PretrainedConfig, seed: int) -> PreTrainedModel:
     with quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -773,7 +780,7 @@ def _spread_logits(model: PreTrainedModel) -> None:
     weight = getattr(head, "weight", None)
     if weight is None:
         return
-    tokens = plain_tokens(TRIAL_TOKENS, seed=1)
+    tokens = plain_tokens(TRIAL_TOKENS[0], seed=1)
     for _ in range(3):
         # A copy runs: some models change their own weights at their first step.
         spread = float(model_logits(copy.deepcopy(model), [tokens])[0].std())
@@ -794,7 +801,7 @@ def make_tiny_checkpoint(model_type: str, directory: str | Path, seed: int = 0) 
     """
     config, weights_seed = _search(model_type, seed)
     model = _random_model(config, weights_seed)
-    tokens = plain_tokens(TRIAL_TOKENS, seed=2)
+    tokens = plain_tokens(TRIAL_TOKENS[0], seed=2)
     try:
         with quiet():
             model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]

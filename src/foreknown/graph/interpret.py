@@ -35,9 +35,9 @@ class State:
     """What a model remembers between steps, in blocks of 16 tokens, one array for each state key.
 
     `attend` keeps its pair (k, v), so layers that share keys and values share state; `shift` keeps
-    the value that it shifts, `scan` its own. Arrays are
-    [n_blocks, 16, *row_shape], one row a token; for a scan [n_blocks, *state_shape], the state
-    after the last token that was run in a block. They are created when first used, full of poison.
+    the value that it shifts, `scan` its own. Arrays are [n_blocks, 16, *row_shape], one row a
+    token; for a scan [n_blocks, *state_shape], the state after the last token that was run in a
+    block. They are created when first used, full of poison.
     """
 
     def __init__(self, n_blocks: int) -> None:

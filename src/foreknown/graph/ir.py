@@ -126,6 +126,24 @@ class Node:
             size *= d
         return size
 
+    def integer(self, name: str) -> int:
+        """An attribute that is an integer."""
+        value = self.attrs[name]
+        assert isinstance(value, int), f"{name} of {self!r}"
+        return value
+
+    def integers(self, name: str) -> tuple[int, ...]:
+        """An attribute that is a list of integers."""
+        value = self.attrs[name]
+        assert isinstance(value, tuple), f"{name} of {self!r}"
+        return tuple(int(v) for v in value)
+
+    def number(self, name: str) -> float:
+        """An attribute that is a number; none counts as zero."""
+        value = self.attrs[name]
+        assert value is None or isinstance(value, int | float), f"{name} of {self!r}"
+        return float(value or 0.0)
+
     def __repr__(self) -> str:
         dims = ",".join(map(repr, self.shape))
         return f"<{self.op} : {self.dtype}[{dims}]>"

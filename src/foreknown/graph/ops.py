@@ -233,10 +233,7 @@ def _concat(args: tuple[Node, ...], attrs: Attrs) -> Inferred:
 def _broadcast(args: tuple[Node, ...], attrs: Attrs) -> Inferred:
     (x,) = args
     shape = tuple(attrs["shape"])
-    if x.rows is None and shape and isinstance(shape[0], Symbol):
-        _require(broadcast_shapes(x.shape, shape[1:]) == shape[1:], "shapes do not fit")
-    else:
-        _require(broadcast_shapes(x.shape, shape) == shape, "shapes do not fit")
+    _require(broadcast_shapes(x.shape, shape) == shape, "shapes do not fit")
     return x.dtype, shape
 
 

@@ -133,7 +133,9 @@ def _concat_of_neighbours(node: Node) -> Node | None:
                 parts[-1] = joined
             else:
                 parts.append(part)
-    return make("concat", *parts, axis=axis) if tuple(parts) != node.args else None
+    if tuple(parts) == node.args:
+        return None
+    return make("concat", *parts, axis=axis) if len(parts) > 1 else parts[0]
 
 
 def _adjoining(left: Node, right: Node, axis: int) -> Node | None:
@@ -160,6 +162,21 @@ def _operand_broadcast_anyway(node: Node) -> Node | None:
                 return found
     found = _try(node, bare) if node.op != "matmul" else None
     return make("broadcast", found, shape=node.shape) if found is not None else None
+
+
+def _reshape_sinks(node: Node) -> Node | None:
+    """rsqrt(reshape(x)) is reshape(rsqrt(x)): further down it meets another and they merge."""
+    if node.op not in ELEMENTWISE:
+        return None
+    reshaped = [a for a in node.args if a.op == "reshape" and a.rows is not None]
+    sources = {a.args[0].shape for a in reshaped}
+    others = [a for a in node.args if a not in reshaped]
+    if len(sources) != 1 or any(a.rows is not None or a.row_size != 1 for a in others):
+        return None
+    found = _try(node, tuple(a.args[0] if a in reshaped else a for a in node.args))
+    if found is None or {found.shape} != sources or {a.shape for a in reshaped} != {node.shape}:
+        return None
+    return make("reshape", found, shape=node.shape)
 
 
 def _parts_alike(node: Node) -> Node | None:
@@ -224,5 +241,6 @@ RULES = (
     _slice_of_broadcast,
     _concat_of_neighbours,
     _operand_broadcast_anyway,
+    _reshape_sinks,
     _parts_alike,
 )

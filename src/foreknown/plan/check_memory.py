@@ -7,6 +7,7 @@ byte painted twice, a buffer too small for its rows, and a value read that nobod
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -38,7 +39,7 @@ def check_memory(
             raise PlanError(f"{value!r} needs {need} aligned bytes, {buffer} is what it was given")
     stages = sorted({p.stage for p in phases})
     written: set[Node] = set()
-    last_read = {value: stages[-1] + 1 for value in results}
+    last_read = dict.fromkeys(results, stages[-1] + 1)
     for phase in phases:
         for value in phase.inputs:
             last_read[value] = max(last_read.get(value, -1), phase.stage)
@@ -52,7 +53,7 @@ def check_memory(
         held = [place[v] for v in written if last_read.get(v, -1) >= stage]
         held += [place[v] for p in now for v in p.outputs if last_read.get(v, -1) < stage]
         edges = sorted((b.offset, b.offset + b.bytes, i) for i, b in enumerate(held) if b.bytes)
-        for (_, end, i), (start, _, j) in zip(edges, edges[1:], strict=False):
+        for (_, end, i), (start, _, j) in pairwise(edges):
             if start < end:
                 raise PlanError(
                     f"at stage {stage} {held[i].value!r} and {held[j].value!r} share bytes",

@@ -76,16 +76,18 @@ def _node_cost(node: Node, rows: Symbol, constants: dict[Node, Constant]) -> Cos
     match node.op:
         case "linear":
             x, w = node.args
-            moved = Formula(constant=constants[w].bytes) + _per(rows, 4 * (x.row_size + node.row_size))
+            moved = Formula(constant=constants[w].bytes) + _per(
+                rows, 4 * (x.row_size + node.row_size)
+            )
             return Cost(moved, _per(rows, 2 * node.row_size * w.row_shape[-1]))
         case "experts":
             x, w, index = node.args
-            moved = constants[w].bytes / w.row_shape[0] * index.row_size
-            each = moved + 4 * (x.row_size + node.row_size)
-            return Cost(_per(rows, each), _per(rows, 2 * node.row_size * w.row_shape[-1]))
+            chosen = constants[w].bytes / w.row_shape[0] * index.row_size
+            own = 4 * (x.row_size + node.row_size)
+            return Cost(_per(rows, chosen + own), _per(rows, 2 * node.row_size * w.row_shape[-1]))
         case "attend":
             q, k, v = node.args[:3]
-            window = float(node.attrs["window"] or node.attrs["chunk"] or 0)  # type: ignore[arg-type]
+            window = node.number("window") or node.number("chunk")
             kept, heads = 4 * (k.row_size + v.row_size), q.row_shape[0]
             work = 2 * heads * (k.row_shape[1] + v.row_shape[1])
             if window:

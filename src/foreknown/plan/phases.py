@@ -22,8 +22,10 @@ from typing import Literal
 
 from foreknown.graph.ir import Graph, Node, Symbol
 from foreknown.graph.ops import PAST
+from foreknown.plan.state import StateSlot, state_slot
 
 PhaseKind = Literal["rows", "linear", "experts", "attend", "scan"]
+_Key = tuple[int, PhaseKind, Symbol]
 GIVEN = frozenset({"tokens", "positions", "rows"})
 ANCHORS: dict[str, PhaseKind] = {
     "linear": "linear",
@@ -31,19 +33,6 @@ ANCHORS: dict[str, PhaseKind] = {
     "attend": "attend",
     "scan": "scan",
 }
-
-
-@dataclass(frozen=True)
-class StateSlot:
-    """What one node of the past keeps for every token: the rows of `values`.
-
-    Attributes:
-        kind: attend keeps keys and values, shift its input, scan its last state.
-        values: the nodes whose rows are kept; (k, v) for attend.
-    """
-
-    kind: Literal["attend", "shift", "scan"]
-    values: tuple[Node, ...]
 
 
 @dataclass(frozen=True)
@@ -69,15 +58,6 @@ class Phase:
     stores: tuple[StateSlot, ...]
 
 
-def state_slot(node: Node) -> StateSlot:
-    """The state that a node of `PAST` reads; nodes that keep the same values share it."""
-    if node.op == "attend":
-        return StateSlot("attend", node.args[1:3])
-    if node.op == "shift":
-        return StateSlot("shift", node.args[:1])
-    return StateSlot("scan", (node,))
-
-
 def held(value: Node) -> Node:
     """The value whose rows hold this one's bytes: a reshape of rows moves nothing."""
     while value.op == "reshape" and value.rows is not None:
@@ -88,18 +68,18 @@ def held(value: Node) -> Node:
 def fuse(graph: Graph) -> tuple[Phase, ...]:
     """The graph's phases in the order they run."""
     stages, stores = _stages(graph)
-    members: dict[tuple[int, PhaseKind, Symbol], list[Node]] = defaultdict(list)
+    members: dict[_Key, list[Node]] = defaultdict(list)
     for node, stage in stages.items():
-        if node.op not in GIVEN:
+        if node.op not in GIVEN and node.rows is not None:
             members[stage, ANCHORS.get(node.op, "rows"), node.rows].append(node)
-    written: dict[tuple[int, PhaseKind, Symbol], list[StateSlot]] = defaultdict(list)
+    written: dict[_Key, list[StateSlot]] = defaultdict(list)
     for slot, stage in stores.items():
-        key = (stage, "rows", Symbol.T)
+        key: _Key = (stage, "rows", Symbol.T)
         written[key].append(slot)
         members.setdefault(key, [])
     results = set(map(held, graph.outputs.values()))
     home = {node: key for key, nodes in members.items() for node in nodes}
-    readers: dict[Node, set[tuple[int, PhaseKind, Symbol]]] = defaultdict(set)
+    readers: dict[Node, set[_Key]] = defaultdict(set)
     for node, key in home.items():
         for arg in node.args:
             if _read_directly(node, arg):

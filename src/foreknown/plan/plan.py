@@ -11,7 +11,8 @@ from foreknown.graph.ops import PAST
 from foreknown.plan.check_memory import check_memory
 from foreknown.plan.constants import Constant, file_bytes, place_constants
 from foreknown.plan.memory import Buffer, arena_bytes, plan_memory
-from foreknown.plan.phases import Phase, StateSlot, fuse, held, state_slot
+from foreknown.plan.phases import Phase, fuse, held
+from foreknown.plan.state import StateSlot, state_slot
 
 
 @dataclass(frozen=True)

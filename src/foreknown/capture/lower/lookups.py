@@ -132,6 +132,8 @@ def _gather(low: Lowering, x: Value, dim: int, index: Value, sparse_grad: bool =
         raise UnsupportedOp("tokens chosen by index")
     if x.axes[axis] == ():
         return expand(x, index.sizes)
+    if x.node.rows is None and all(g == () for i, g in enumerate(x.axes) if i != axis):
+        return take(Value(x.node, (x.axes[axis],)), index)
     wide = insert_axis(index, axis) if index.rank < x.rank else index
     # beside the axis both must have the same extent, which PyTorch allows to be cut short
     sizes = list(wide.sizes)

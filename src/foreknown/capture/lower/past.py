@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch.fx import Node as FxNode
 
 from foreknown.capture.lower import masks, scores
-from foreknown.capture.lower.layout import Tokens, Value, expand, permute, reshape_node
+from foreknown.capture.lower.layout import (
+    Tokens,
+    Value,
+    expand,
+    node_shape,
+    normal,
+    permute,
+    reshape_node,
+)
 from foreknown.capture.lower.lowering import Lowering
 from foreknown.capture.lower.rules import rule
 from foreknown.errors import UnsupportedOp
-from foreknown.graph.ir import Node, T, make
+from foreknown.graph.ir import Node, T, const, make
 
 
 def heads_of(x: Value) -> Node:
@@ -78,9 +88,8 @@ def _attend(
     q, k, v = heads_of(query), heads_of(key), heads_of(value)
     if mask is None and not causal:
         raise UnsupportedOp("attention to later tokens")
-    visible = masks.recognise(
-        low, [m for m in (mask, bias) if m is not None], causal and mask is None
-    )
+    parts = [_part(low, m) for m in (mask, bias) if m is not None]
+    visible = masks.recognise(low, parts, causal)
     if window:
         visible = visible.within(window, low.context)
     sink = None
@@ -116,11 +125,67 @@ def _sdpa(
     return permute(result, [0, 2, 1, 3])
 
 
-def pad(low: Lowering, x: Value, amounts: list[int], fill: float) -> Value:
-    """Zeros beside static axes; beside the token axis, see `shifts`."""
-    from foreknown.capture.lower.elementwise import as_value
-    from foreknown.capture.lower.views import cut, join
+# Running sums, shifts and causal convolutions
 
+
+def running_sum(x: Value, axis: int) -> Value:
+    """A sum over the tokens up to each: a scan that forgets nothing."""
+    if x.axes[axis] != (T,):
+        raise UnsupportedOp("a running sum over tokens merged with something else")
+    dtype = x.node.dtype
+    value = x.node if dtype == "f32" else make("cast", x.node, dtype="f32")
+    total = make("scan", const(1.0), value)
+    return Value(total if dtype == "f32" else make("cast", total, dtype=dtype), x.axes)
+
+
+@dataclass(frozen=True)
+class Padded:
+    """A value with more on its token axis: index j there is token j - before.
+
+    zeros: whether what is before the first token is zero, so that it may be shifted into view.
+    """
+
+    value: Value
+    axis: int
+    before: int
+    size: Tokens
+    zeros: bool
+
+    @property
+    def rank(self) -> int:
+        return self.value.rank
+
+    @property
+    def sizes(self) -> tuple[Any, ...]:
+        sizes = list(self.value.sizes)
+        sizes[self.axis] = self.size
+        return tuple(sizes)
+
+    def cut(self, start: int, size: Any) -> Value:
+        """The T elements from `start` on, as a value.
+
+        Raises:
+            UnsupportedOp: they are not the tokens, or reach later ones.
+        """
+        if start < 0:
+            raise UnsupportedOp("a range from the end of padded tokens")
+        if size != Tokens(1):
+            raise UnsupportedOp(f"{size} of the padded tokens")
+        back = self.before - start
+        if back < 0:
+            raise UnsupportedOp("tokens that look at later ones")
+        if back and not self.zeros:
+            raise UnsupportedOp("what a convolution gives before the first token")
+        return Value(shifted(self.value.node, back), self.value.axes)
+
+
+def shifted(node: Node, back: int) -> Node:
+    return make("shift", node, n=back) if back else node
+
+
+def pad(low: Lowering, x: Any, amounts: list[int], fill: float) -> Any:
+    """Zeros beside static axes or the token axis."""
+    tokens: tuple[int, int, int] | None = None
     for i in range(len(amounts) // 2):
         axis = x.rank - 1 - i
         before, after = amounts[2 * i], amounts[2 * i + 1]
@@ -128,15 +193,73 @@ def pad(low: Lowering, x: Value, amounts: list[int], fill: float) -> Value:
             continue
         size = x.sizes[axis]
         if isinstance(size, Tokens):
-            raise UnsupportedOp("padding of the tokens")
+            if size != Tokens(1) or fill != 0:
+                raise UnsupportedOp("padding of the tokens")
+            tokens = (axis, before, after)
+            continue
         for n, first in ((before, True), (after, False)):
             if n < 0:
                 size = x.sizes[axis]
                 assert isinstance(size, int)
-                x = cut(x, axis, -n, size) if first else cut(x, axis, 0, size + n)
+                x = views.cut(x, axis, -n, size) if first else views.cut(x, axis, 0, size + n)
             elif n > 0:
                 sizes = list(x.sizes)
                 sizes[axis] = n
                 block = expand(as_value(fill, x.node.dtype), sizes)
-                x = join([block, x] if first else [x, block], axis)
-    return x
+                x = views.join([block, x] if first else [x, block], axis)
+    if tokens is None:
+        return x
+    axis, before, after = tokens
+    padded = Padded(x, axis, before, Tokens(1, before + after), zeros=True)
+    return padded.cut(0, Tokens(1)) if before + after == 0 else padded
+
+
+@rule("aten.conv1d")
+def _conv1d(
+    low: Lowering,
+    input: Any,
+    weight: Value,
+    bias: Value | None = None,
+    stride: Sequence[int] = (1,),
+    padding: Any = (0,),
+    dilation: Sequence[int] = (1,),
+    groups: int = 1,
+) -> Any:
+    if list(stride) != [1] or isinstance(padding, str):
+        raise UnsupportedOp("a convolution in strides")
+    x = input.value if isinstance(input, Padded) else input
+    channels = x.rank - 2
+    if x.axes[x.rank - 1] != (T,) or (isinstance(input, Padded) and not input.zeros):
+        raise UnsupportedOp("a convolution that is not over tokens")
+    outputs, inputs, taps = weight.sizes
+    assert isinstance(outputs, int) and isinstance(inputs, int) and isinstance(taps, int)
+    kernel = reshape_node(weight.node, (outputs, inputs, taps))
+    total: Node | None = None
+    for k in range(taps):
+        tap = make("slice", kernel, axis=2, start=k, stop=k + 1, step=1) if taps > 1 else kernel
+        back = shifted(reshape_node(x.node, (T, groups * inputs)), (taps - 1 - k) * dilation[0])
+        if inputs == 1 and outputs == groups:
+            term = make("mul", back, reshape_node(tap, (outputs,)))
+        elif groups == 1:
+            term = make("linear", back, reshape_node(tap, (outputs, inputs)))
+        else:
+            rows = reshape_node(back, (T, groups, inputs))
+            term = make("linear", rows, reshape_node(tap, (groups, outputs // groups, inputs)))
+            term = reshape_node(term, (T, outputs))
+        total = term if total is None else make("add", total, term)
+    assert total is not None
+    if bias is not None:
+        total = make("add", total, reshape_node(bias.node, (outputs,)))
+    axes = (*x.axes[:channels], normal((outputs,)), (T,))
+    result = Value(reshape_node(total, node_shape(axes)), axes)
+    reach = (taps - 1) * dilation[0]
+    before = (input.before if isinstance(input, Padded) else 0) + padding[0] - reach
+    size = low.result_sizes()[-1]
+    assert isinstance(size, Tokens)
+    if size == Tokens(1) and before == 0:
+        return result
+    return Padded(result, x.rank - 1, before, size, zeros=False)
+
+
+from foreknown.capture.lower import views  # noqa: E402
+from foreknown.capture.lower.elementwise import as_value  # noqa: E402

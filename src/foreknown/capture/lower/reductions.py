@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from foreknown.capture.lower import scores
+from foreknown.capture.lower import past, scores
 from foreknown.capture.lower.elementwise import as_value, cast, elementwise, number, truth
 from foreknown.capture.lower.layout import Tokens, Value, node_shape, reshape_node
 from foreknown.capture.lower.lowering import Lowering
@@ -128,7 +128,7 @@ def _cumsum(low: Lowering, x: Value, dim: int, dtype: Any = None) -> Value:
     axis = dim % x.rank
     x = as_value(x, low.result_dtype())
     if isinstance(x.sizes[axis], Tokens):
-        raise UnsupportedOp("a running sum over tokens")
+        return past.running_sum(x, axis)
     if x.axes[axis] == ():
         return x
     return Value(make("cumsum", x.node, axis=x.node_axis(axis)), x.axes)

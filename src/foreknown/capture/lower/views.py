@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from foreknown.capture.lower import scores
+from foreknown.capture.lower import past, scores
 from foreknown.capture.lower.elementwise import as_value, elementwise
 from foreknown.capture.lower.layout import (
     Size,
@@ -135,6 +135,15 @@ def _slice(
     axis = dim % x.rank
     size = x.sizes[axis]
     result = low.result_sizes()[axis]
+    if isinstance(x, past.Padded):
+        if axis != x.axis or step != 1:
+            raise UnsupportedOp("a part of padded tokens")
+        if result == size:
+            return x
+        if isinstance(start, Tokens) or (isinstance(start, int) and start < 0):
+            # counted from the end: T + plus of all of them are left
+            return x.cut(size.plus - (result.plus if isinstance(result, Tokens) else 0), result)
+        return x.cut(start or 0, result)
     if isinstance(size, Tokens):
         return _slice_tokens(x, axis, size, start or 0, end, step, result)
     if isinstance(result, Tokens):
@@ -280,6 +289,50 @@ def _size(group: tuple[Any, ...]) -> Size:
     return group_size(group)
 
 
+@rule("aten.slice_scatter")
+def _slice_scatter(
+    low: Lowering,
+    x: Value,
+    src: Value,
+    dim: int = 0,
+    start: Any = None,
+    end: Any = None,
+    step: int = 1,
+) -> Value:
+    """x with a range of an axis replaced."""
+    axis = dim % x.rank
+    size = x.sizes[axis]
+    if isinstance(size, Tokens):
+        if (start or 0) == 0 and step == 1 and src.sizes[axis] == size:
+            return src
+        raise UnsupportedOp("some tokens replaced")
+    if step != 1:
+        raise UnsupportedOp("every other element replaced")
+    first, last = bounds(size, start, end)
+    return _replaced(x, as_value(src, x.node.dtype), axis, first, last)
+
+
+def _replaced(x: Value, new: Value, axis: int, first: int, last: int) -> Value:
+    size = x.sizes[axis]
+    assert isinstance(size, int)
+    parts = [new]
+    if first:
+        parts.insert(0, cut(x, axis, 0, first))
+    if last < size:
+        parts.append(cut(x, axis, last, size))
+    return join(parts, axis)
+
+
+@rule("aten.select_scatter")
+def _select_scatter(low: Lowering, x: Value, src: Value, dim: int, index: Any) -> Value:
+    axis = dim % x.rank
+    size = x.sizes[axis]
+    if isinstance(size, Tokens) or not isinstance(index, int):
+        raise UnsupportedOp("one token replaced")
+    index %= size
+    return _replaced(x, insert_axis(as_value(src, x.node.dtype), axis), axis, index, index + 1)
+
+
 @rule("aten.stack")
 def _stack(low: Lowering, tensors: Sequence[Value], dim: int = 0) -> Value:
     dtype = low.result_dtype()
@@ -351,8 +404,6 @@ def _pad(
 ) -> Value:
     if mode != "constant":
         raise UnsupportedOp(f"padding by {mode!r}")
-    from foreknown.capture.lower import past
-
     return past.pad(low, x, list(pad), value or 0)
 
 

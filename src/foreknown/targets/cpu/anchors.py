@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from foreknown.errors import UnsupportedOp
 from foreknown.graph.ir import Node, Symbol
-from foreknown.plan.phases import Phase, held, state_slot
+from foreknown.plan.phases import Phase, held
+from foreknown.plan.state import block_bytes, state_slot
 from foreknown.targets.cpu.expression import Access, Expressions, literal
 from foreknown.targets.cpu.index import flatten, variable
-from foreknown.targets.cpu.rows import state_block_bytes
 from foreknown.targets.cpu.writer import Writer
 
 
@@ -72,8 +72,8 @@ def _linear(node: Node, phase: Phase, out: Writer, access: Access, context: int)
         with out.block(f"for (int l = 0; l < {lead}; l++)"):
             out.line(f"const size_t at = (size_t)(l * {count} + g);")
             out.line(
-                f"fk_linear((const char *){weights} + (size_t)g * {panels * panel_bytes}, {stored}, "
-                f"{source} + at * {k}, {lead * count * k}, {target} + at * {n}, "
+                f"fk_linear((const char *){weights} + (size_t)g * {panels * panel_bytes}, "
+                f"{stored}, {source} + at * {k}, {lead * count * k}, {target} + at * {n}, "
                 f"{lead * count * n}, {k}, {n}, {rows}, first, last);"
             )
     return 0
@@ -107,7 +107,7 @@ def _experts(node: Node, phase: Phase, out: Writer, access: Access, context: int
 
 
 def _attend(node: Node, phase: Phase, out: Writer, access: Access, context: int) -> int:
-    q, k, v, *extra = node.args
+    q, _, v, *extra = node.args
     _, heads, width = q.shape
     groups, value_width = v.row_shape
     attrs = node.attrs
@@ -125,8 +125,8 @@ def _attend(node: Node, phase: Phase, out: Writer, access: Access, context: int)
         "window": attrs["window"] or 0,
         "chunk": attrs["chunk"] or 0,
         "distances": distances,
-        "scale": literal(attrs["scale"], "f32"),  # type: ignore[arg-type]
-        "softcap": literal(attrs["softcap"] or 0.0, "f32"),  # type: ignore[arg-type]
+        "scale": literal(node.number("scale"), "f32"),
+        "softcap": literal(node.number("softcap"), "f32"),
     }
     inner = ", ".join(f".{name} = {value}" for name, value in fields.items())
     out.line(f"const struct fk_attention a = {{{inner}}};")
@@ -145,8 +145,9 @@ def _scan(node: Node, phase: Phase, out: Writer, access: Access, context: int) -
     """Token after token; each thread keeps its own part of the state's first axis."""
     decay, value, *rank_one = node.args
     shape = node.row_shape
-    at = access.state(state_slot(node))
-    block_bytes = state_block_bytes(state_slot(node))
+    slot = state_slot(node)
+    at = access.state(slot)
+    size = block_bytes(slot)
     inputs = [a for a in dict.fromkeys(map(held, node.args)) if a.rows is not None]
     for x in (*inputs, node):
         access.buffer(x)
@@ -159,10 +160,10 @@ def _scan(node: Node, phase: Phase, out: Writer, access: Access, context: int) -
         access.row_pointer(node, "t", out, writable=True)
         expressions = Expressions(access, set(inputs), phase)
         out.line("const int position = s->positions[t];")
-        out.line(f"float *now = (float *)fk_block(s, {at}, {block_bytes}, t, position);")
+        out.line(f"float *now = (float *)fk_block(s, {at}, {size}, t, position);")
         out.line(
             "const float *past = position == 0 ? NULL : (const float *)"
-            f"fk_block(s, {at}, {block_bytes}, t, position - 1);"
+            f"fk_block(s, {at}, {size}, t, position - 1);"
         )
         own = variable("i0", 0, shape[0] - 1) if shape[0] > 1 else variable("0", 0, 0)
         loops = [own, *(out.loop_variable(n, i) for i, n in enumerate(shape[1:], 1))]
@@ -184,11 +185,11 @@ def _scan(node: Node, phase: Phase, out: Writer, access: Access, context: int) -
                     out.line(f"for (int v = 0; v < {columns}; v++) dot[v] = 0.0f;")
                     row, v = loops[-2], variable("v", 0, columns - 1)
                     weight = expressions.read(into, (*lead, row))
-                    held = flatten((*lead, row, v), shape)
+                    before = flatten((*lead, row, v), shape)
                     with out.loops([(row, shape[-2])]):
                         out.line(
                             f"for (int v = 0; v < {columns}; v++) dot[v] = "
-                            f"fk_fma({weight}, past ? past[{held}] : 0.0f, dot[v]);"
+                            f"fk_fma({weight}, past ? past[{before}] : 0.0f, dot[v]);"
                         )
                     along = expressions.read(out_vector, (*lead, row))
                     with out.loops(inner[len(lead) - 1 :]):

@@ -10,7 +10,8 @@ from foreknown.errors import UnsupportedOp
 from foreknown.graph.batch import BLOCK_TOKENS
 from foreknown.graph.ir import Literal, Node
 from foreknown.plan.constants import Constant
-from foreknown.plan.phases import GIVEN, Phase, StateSlot, held, state_slot
+from foreknown.plan.phases import GIVEN, Phase, held
+from foreknown.plan.state import StateSlot, block_bytes, state_slot
 from foreknown.targets.cpu.index import Index, flatten, number, unflatten, variable
 from foreknown.targets.cpu.writer import Writer
 
@@ -131,9 +132,8 @@ class Access:
         kind = C_TYPE[value.dtype] + (" *restrict" if writable else " *")
         kind = kind if writable else f"const {kind}"
         base = self.buffer(value)
-        out.line(
-            f"{kind}{'' if kind.endswith('*') else ' '}{name} = {base} + (size_t){row} * {value.row_size};"
-        )
+        space = "" if kind.endswith("*") else " "
+        out.line(f"{kind}{space}{name} = {base} + (size_t){row} * {value.row_size};")
         self.rows[value] = name
 
     def name_row(self, value: Node) -> str:
@@ -230,7 +230,7 @@ class Expressions:
 
     def _permute(self, node: Node, index: Sequence[Index]) -> str:
         (x,) = node.args
-        axes: list[int] = list(node.attrs["axes"])  # type: ignore[arg-type]
+        axes = node.integers("axes")
         source = list(index)
         for at, axis in enumerate(axes[1:]):
             source[axis - 1] = index[at]
@@ -238,7 +238,7 @@ class Expressions:
 
     def _slice(self, node: Node, index: Sequence[Index]) -> str:
         (x,) = node.args
-        axis, start, step = (int(node.attrs[k]) for k in ("axis", "start", "step"))  # type: ignore[arg-type]
+        axis, start, step = (node.integer(k) for k in ("axis", "start", "step"))
         source = list(index)
         source[axis - 1] = index[axis - 1] * step + start
         return self.read(x, source)
@@ -256,7 +256,7 @@ class Expressions:
 
     def _gather(self, node: Node, index: Sequence[Index]) -> str:
         x, which = node.args
-        axis = int(node.attrs["axis"]) - 1  # type: ignore[arg-type]
+        axis = node.integer("axis") - 1
         source = list(index)
         source[axis] = variable(self.read(which, index), 0, x.row_shape[axis] - 1)
         return self.read(x, source)
@@ -271,13 +271,12 @@ class Expressions:
 
     def _shift(self, node: Node, index: Sequence[Index]) -> str:
         """A row of an earlier token, from its block; zero before the sequence's start."""
-        from foreknown.targets.cpu.rows import state_block_bytes
 
         (x,) = node.args
-        n, slot = node.attrs["n"], state_slot(node)
+        n, slot = node.integer("n"), state_slot(node)
         at, kind = self.access.state(slot), C_TYPE[x.dtype]
         before = f"(s->positions[t] - {n})"
-        block = f"(({kind} *)fk_block(s, {at}, {state_block_bytes(slot)}, t, {before}))"
+        block = f"(({kind} *)fk_block(s, {at}, {block_bytes(slot)}, t, {before}))"
         row = variable(f"({before} % {BLOCK_TOKENS})", 0, BLOCK_TOKENS - 1)
         element = row * x.row_size + flatten(index, x.row_shape)
         return f"(s->positions[t] >= {n} ? {block}[{element}] : 0)"

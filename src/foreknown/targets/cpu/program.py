@@ -6,8 +6,8 @@ Loaded with ctypes, so no Python extension is built and the interpreter lock is 
 from __future__ import annotations
 
 import ctypes
-from mmap import mmap
 from dataclasses import dataclass
+from mmap import mmap
 from pathlib import Path
 from types import TracebackType
 
@@ -149,7 +149,7 @@ class Program:
         self.library.fk_step(self._handle, ctypes.byref(native), phase_ns)
 
     def poison(self) -> None:
-        """Fill memory that a step must write before it reads with NaN, to show where it does not."""
+        """Fill memory with NaN: a step that reads what it did not write will show it."""
         for memory in (self._arena, self._scratch, self._state):
             memory.view(np.float32).fill(np.nan)
 

@@ -11,19 +11,16 @@ of their elements. Everything has static extents: only the number of rows is kno
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, field
 
 from foreknown.errors import UnsupportedOp
 from foreknown.graph.ir import Node, Symbol
-from foreknown.graph.ops import ELEMENTWISE
-from foreknown.plan.phases import Phase, StateSlot, held
+from foreknown.plan.phases import Phase, held
+from foreknown.plan.state import StateSlot, block_bytes
 from foreknown.targets.cpu.expression import C_TYPE, Access, Expressions, literal
 from foreknown.targets.cpu.index import Index, flatten, number, unflatten, variable
+from foreknown.targets.cpu.inlining import choose_stored
 from foreknown.targets.cpu.writer import Writer
-
-INLINE_VIEWS = frozenset("permute slice broadcast take select_rows shift gather".split())
-READS_AN_ARRAY = frozenset("topk_values topk_indices argmax gather".split())
 
 
 @dataclass
@@ -39,7 +36,7 @@ class RowPhase:
     def write(self) -> None:
         """The loop over this thread's rows and everything inside it."""
         out, phase = self.writer, self.phase
-        self.stored = _choose_stored(phase)
+        self.stored = choose_stored(phase)
         count = "s->n_tokens" if phase.rows is Symbol.T else "s->n_rows"
         for value in (*phase.inputs, *phase.outputs):
             self.access.buffer(value)
@@ -111,7 +108,7 @@ class RowPhase:
         self.writer.statement_in_loops(loops, shape, f"{name}[{position}] = {value(tuple(loops))};")
 
     def _concat(self, node: Node, expressions: Expressions) -> None:
-        axis = int(node.attrs["axis"]) - 1  # type: ignore[arg-type]
+        axis = node.integer("axis") - 1
         start = 0
         inner = 1
         for extent in node.row_shape[axis + 1 :]:
@@ -127,8 +124,8 @@ class RowPhase:
 
     def _reduced(self, node: Node) -> tuple[Node, list[int], list[int]]:
         (x,) = node.args
-        axes = node.attrs.get("axes", (node.attrs.get("axis"),))
-        reduced = [int(a) - 1 for a in axes]  # type: ignore[union-attr,arg-type]
+        axes = node.integers("axes") if "axes" in node.attrs else (node.integer("axis"),)
+        reduced = [a - 1 for a in axes]
         kept = [i for i in range(len(x.row_shape)) if i not in reduced]
         return x, reduced, kept
 
@@ -209,7 +206,7 @@ class RowPhase:
 
     def _cumsum(self, node: Node, expressions: Expressions) -> None:
         (x,) = node.args
-        axis = int(node.attrs["axis"]) - 1  # type: ignore[arg-type]
+        axis = node.integer("axis") - 1
         shape, name, out = x.row_shape, self.access.rows[node], self.writer
         index = [out.loop_variable(extent, a) for a, extent in enumerate(shape)]
         before = 1
@@ -225,7 +222,7 @@ class RowPhase:
         (x,) = node.args
         name, out = self.access.rows[node], self.writer
         *lead, n = x.row_shape
-        k, largest = node.attrs["k"], int(bool(node.attrs["largest"]))
+        k, largest = node.integer("k"), node.integer("largest")
         loops = [out.loop_variable(extent, a) for a, extent in enumerate(lead)]
         source = self.access.rows[held(x)]
         if x.dtype != "f32":
@@ -237,12 +234,12 @@ class RowPhase:
             else:
                 out.line(f"int32_t order[{k}];")
                 out.line(f"fk_topk({source} + {row * n}, {n}, {k}, {largest}, order);")
-                line = f"{name}[{row * int(k)} + j] = {source}[{row * n} + order[j]];"  # type: ignore[arg-type]
+                line = f"{name}[{row * int(k)} + j] = {source}[{row * n} + order[j]];"
                 out.line(f"for (int j = 0; j < {k}; j++) {line}")
 
     def _scatter(self, node: Node, expressions: Expressions) -> None:
         x, index, source = node.args
-        axis = int(node.attrs["axis"]) - 1  # type: ignore[arg-type]
+        axis = node.integer("axis") - 1
         name, out = self.access.rows[node], self.writer
         self._fill(node.row_shape, lambda i: expressions.read_aligned(x, i), self._target(node))
         loops = [out.loop_variable(extent, a) for a, extent in enumerate(index.row_shape)]
@@ -276,11 +273,11 @@ class RowPhase:
     def _store_state(self, slot: StateSlot, expressions: Expressions) -> None:
         out = self.writer
         at = self.access.state(slot)
-        block_bytes = state_block_bytes(slot)
+        size = block_bytes(slot)
         with out.block(""):
             out.line("const int position = s->positions[t], j = position % FK_BLOCK_TOKENS;")
             kind = C_TYPE[slot.values[0].dtype]
-            out.line(f"{kind} *block = ({kind} *)fk_block(s, {at}, {block_bytes}, t, position);")
+            out.line(f"{kind} *block = ({kind} *)fk_block(s, {at}, {size}, t, position);")
             if slot.kind == "shift":
                 (x,) = slot.values
                 row = variable("j", 0, 15) * x.row_size
@@ -311,54 +308,7 @@ def _indices(code: str) -> str:
     return "".join(kept)
 
 
-def state_block_bytes(slot: StateSlot) -> int:
-    """Bytes of one block of a slot; attend.h lays keys and values out in it."""
-    if slot.kind == "attend":
-        keys, values = slot.values
-        groups, width = keys.row_shape
-        padded = -(-values.row_shape[1] // 16) * 16
-        return groups * 16 * (width + padded) * 4
-    (value,) = slot.values
-    rows = 16 if slot.kind == "shift" else 1
-    item = {"f32": 4, "i32": 4, "bool": 1}[value.dtype]
-    return -(-rows * value.row_size * item // 64) * 64
-
-
 def _only_selected(phase: Phase, value: Node) -> bool:
     """Whether a value is read through `select_rows` alone: at another row than the loop's."""
     readers = [n for n in phase.nodes if value in map(held, n.args)]
     return bool(readers) and all(n.op == "select_rows" for n in readers)
-
-
-def _choose_stored(phase: Phase) -> set[Node]:
-    """Nodes whose row is held in an array, by counting how often each element would be computed."""
-    stored: set[Node] = set(phase.outputs)
-    members = set(phase.nodes)
-    computed: dict[Node, int] = defaultdict(int)
-    for slot in phase.stores:
-        for value in slot.values:
-            computed[held(value)] += value.row_size
-    for node in phase.nodes:
-        if node.op in READS_AN_ARRAY and held(node.args[0]) in members:
-            stored.add(held(node.args[0]))
-    for node in reversed(phase.nodes):
-        if node.op in INLINE_VIEWS:
-            holds = node.op == "take" and computed[node] > node.row_size
-        elif node.op in ELEMENTWISE:
-            holds = computed[node] > node.row_size
-        else:
-            holds = True
-        if holds:
-            stored.add(node)
-        times = node.row_size if node in stored else computed[node]
-        for arg in node.args:
-            factor = 1
-            if node.op in {"sum", "prod", "amax", "amin", "cumsum"}:
-                factor = max(1, arg.row_size // node.row_size)
-            elif node.op == "matmul":
-                factor = max(1, int(arg.shape[-1]) * 16)  # type: ignore[arg-type]
-            if node.op == "concat":
-                computed[held(arg)] += arg.row_size
-            else:
-                computed[held(arg)] += times * factor
-    return stored

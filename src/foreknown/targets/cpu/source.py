@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from foreknown.graph.ir import Node
 from foreknown.plan.constants import Constant
-from foreknown.plan.phases import Phase, StateSlot
+from foreknown.plan.phases import Phase
 from foreknown.plan.plan import Plan
+from foreknown.plan.state import StateSlot, block_bytes
 from foreknown.targets.cpu.anchors import write_anchor
 from foreknown.targets.cpu.expression import Access
-from foreknown.targets.cpu.rows import RowPhase, state_block_bytes
+from foreknown.targets.cpu.rows import RowPhase
 from foreknown.targets.cpu.writer import Writer
 
 
@@ -79,6 +80,7 @@ def generate(plan: Plan) -> Source:
             "};",
             "",
             '#include "program.h"',
+            '#include "sample.c"',
             "",
         ]
     )
@@ -112,7 +114,7 @@ def _place_slots(plan: Plan) -> tuple[dict[StateSlot, int], int]:
     total = 0
     for slot in plan.slots:
         at[slot] = total
-        total += state_block_bytes(slot)
+        total += block_bytes(slot)
     return at, total
 
 

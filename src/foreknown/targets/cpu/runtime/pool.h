@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "fk.h"
 
@@ -50,7 +51,11 @@ static inline void fk_barrier(struct fk_program *p) {
         else sched_yield();
 }
 
-int64_t fk_now_ns(void);
+static inline int64_t fk_now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
 
 static inline void fk_run_phases(struct fk_program *p, int thread) {
     int64_t since = thread == 0 && p->phase_ns ? fk_now_ns() : 0;

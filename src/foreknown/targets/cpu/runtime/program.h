@@ -2,8 +2,6 @@
 #ifndef FK_PROGRAM_H
 #define FK_PROGRAM_H
 
-#include <time.h>
-
 #include "checksum.h"
 #include "pool.h"
 
@@ -20,12 +18,6 @@ struct fk_memory {
     char *arena, *scratch, *state;
     uint64_t scratch_bytes, n_blocks;
 };
-
-int64_t fk_now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 /* Start a program's threads; null when the system has none left. */
 FK_EXPORT struct fk_program *fk_open(const struct fk_memory *memory, int n_threads) {

@@ -40,6 +40,7 @@ typedef struct fk_chosen {
 } fk_chosen;
 
 /* Bytes of scratch that fk_sample needs, 64-byte aligned; and of one fk_sampling. */
+#pragma GCC visibility push(default)
 size_t fk_sample_scratch_bytes(int32_t vocabulary);
 size_t fk_sampling_bytes(void);
 
@@ -48,5 +49,6 @@ size_t fk_sampling_bytes(void);
 int32_t fk_sample(const float *logits, int64_t stride, int32_t vocabulary, int32_t rows,
                   const fk_sampling *const *samplings, const int64_t *positions,
                   const fk_chosen *chosen, void *scratch);
+#pragma GCC visibility pop
 
 #endif
