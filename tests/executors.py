@@ -6,6 +6,7 @@ output of every step. The interpreter is the one that the others are compared wi
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -118,8 +119,9 @@ def compiled(
     """Plan, generate and pack; the C is compiled when a program is first started."""
     plan = make_plan(graph, limits, weights=stored)
     source = generate(plan)
-    file = Path(_directory()) / f"{abs(hash(graph)):x}-{len(list(Path(_directory()).iterdir()))}"
-    with file.open("w+b") as out:
+    descriptor, name = tempfile.mkstemp(dir=_directory())
+    file = Path(name)
+    with os.fdopen(descriptor, "w+b") as out:
         out.truncate(plan.weights_bytes)
         pack(plan.constants.values(), Memory(graph, weights), out)
     size = max(plan.weights_bytes, 1)

@@ -18,8 +18,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from foreknown import __version__
 from foreknown.artifact.format import (
     CHECKPOINT,
@@ -47,7 +45,7 @@ from foreknown.plan.plan import Limits, Plan, make_plan
 from foreknown.targets.cpu.program import Sizes
 from foreknown.targets.cpu.source import Source, generate
 from foreknown.targets.cpu.toolchain import cached_shared_object, find_target
-from foreknown.targets.cpu.tools import checksum, library
+from foreknown.targets.cpu.tools import file_checksum
 
 DEFAULT_CONTEXT = 4096
 """Tokens of a sequence unless the user says otherwise, or the model holds fewer."""
@@ -275,8 +273,7 @@ def _weights(
     with path.open("wb") as file:
         file.truncate(total)
         pack(plan.constants.values(), weights, file, wrote)
-    mapped = np.memmap(path, np.uint8, "r") if total else np.zeros(0, np.uint8)
-    return f"{checksum(mapped, library(), len(os.sched_getaffinity(0))):016x}"
+    return f"{file_checksum(path):016x}"
 
 
 def _reusable(destination: Path, fingerprint: str) -> str | None:
@@ -292,9 +289,11 @@ def _reusable(destination: Path, fingerprint: str) -> str | None:
         return None
     if path.stat().st_size != manifest.weights_bytes:
         return None
-    mapped = np.memmap(path, np.uint8, "r")
-    found = f"{checksum(mapped, library(), len(os.sched_getaffinity(0))):016x}"
-    return found if found == manifest.weights_checksum else None
+    return (
+        manifest.weights_checksum
+        if f"{file_checksum(path):016x}" == manifest.weights_checksum
+        else None
+    )
 
 
 def _require_replaceable(destination: Path) -> None:

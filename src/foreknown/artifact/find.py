@@ -6,19 +6,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 import foreknown
+from foreknown.artifact.build import Options, Progress, compile_checkpoint
 from foreknown.artifact.format import Artifact, is_artifact, open_artifact
-from foreknown.artifact.options import Options
 from foreknown.checkpoint import Checkpoint, open_checkpoint
 from foreknown.errors import ArtifactError, CheckpointError
-from foreknown.targets.cpu.toolchain import cache_directory
+from foreknown.targets.cpu.toolchain import cache_directory, find_target
 
-Progress = Callable[[str, int, int], None]
 PACKAGE = Path(foreknown.__file__).parent
 BUNDLED = PACKAGE / "bundled"
 
@@ -73,14 +72,12 @@ def find_artifact(
 def _kept_or_compiled(
     checkpoint: Checkpoint, kept: Path, options: Options, progress: Progress, afresh: bool
 ) -> Artifact:
-    stamp, made_from = kept.with_suffix(".from"), _origin(checkpoint)
+    stamp, made_from = _beside(kept, "from"), _origin(checkpoint)
     if not afresh and stamp.is_file() and stamp.read_text() == made_from:
         try:
             return open_artifact(kept)
         except ArtifactError:
             pass  # ours, and made again
-    from foreknown.artifact.build import compile_checkpoint
-
     stamp.unlink(missing_ok=True)
     artifact = compile_checkpoint(checkpoint.directory, kept, options, progress)
     stamp.write_text(made_from)
@@ -88,9 +85,14 @@ def _kept_or_compiled(
 
 
 def _place(checkpoint: Checkpoint, options: Options) -> Path:
+    options = replace(options, target=find_target(options.target).name)
     digest = hashlib.sha256(repr((str(checkpoint.directory), astuple(options))).encode())
     name = f"{checkpoint.directory.name}-{digest.hexdigest()[:12]}"
     return cache_directory() / "artifacts" / name
+
+
+def _beside(kept: Path, suffix: str) -> Path:
+    return kept.with_name(f"{kept.name}.{suffix}")
 
 
 def _origin(checkpoint: Checkpoint) -> str:
@@ -118,7 +120,7 @@ def _locked(kept: Path) -> Iterator[None]:
 
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(kept.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o644)
+        lock = os.open(_beside(kept, "lock"), os.O_CREAT | os.O_RDWR, 0o644)
     except OSError as error:
         raise ArtifactError(
             f"the cache cannot be written: {error.strerror}",

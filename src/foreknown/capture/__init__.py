@@ -64,11 +64,19 @@ def capture(
     for attention in (IMPLEMENTATION, "eager"):
         try:
             return _capture(checkpoint, context, trust_code, attention)
-        except (CaptureError, UnsupportedOp) as error:
+        except _NotTraced as error:
             # Code that does not know the interface may still write its attention out.
-            first = first or error
+            first = first or error.error
     assert first is not None
     raise first
+
+
+class _NotTraced(Exception):
+    """The model could not be built or traced with one attention function."""
+
+    def __init__(self, error: ForeknownError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 def _capture(
@@ -77,14 +85,17 @@ def _capture(
     config = read_model_config(checkpoint.directory, trust_code)
     limit = checkpoint.config.max_position_embeddings or DEFAULT_CONTEXT
     context = min(limit, context) if context else limit
-    model = build_model(config, checkpoint.directory, trust_code, attention)
+    try:
+        model = build_model(config, checkpoint.directory, trust_code, attention)
+        program = export(model)
+    except (CaptureError, UnsupportedOp) as error:
+        raise _NotTraced(error) from error
     default = str(checkpoint.config.lookup("dtype", "torch_dtype") or "float32")
     weights = open_weights(
         model,
         checkpoint.tensors,
         {"bfloat16": "bf16", "float16": "f16"}.get(default.removeprefix("torch."), "f32"),
     )
-    program = export(model)
     used: list[str] = []
 
     def weight(name: str, value: torch.Tensor) -> Node | None:

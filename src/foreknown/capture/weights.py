@@ -117,10 +117,10 @@ class WeightSource:
         source = self._source(name)
         try:
             values = self._convert(source, {t: _tensor(self._store, t) for _, t in source.tensors})
+            value = values[self.name(name)].clone()  # of its own: the mapped pages are let go
         finally:
             for _, tensor in source.tensors:
                 self._store.release(tensor)
-        value = values[self.name(name)]
         self._check(name, tuple(value.shape), source)
         if self.stored(name) == "bf16":
             return value.contiguous().view(torch.uint16).numpy()

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from foreknown.targets.cpu.toolchain import RUNTIME, cached_shared_object, find_target
 
 Array = NDArray[Any]
-CHECKSUM_PIECE = 64 << 20
+CHECKSUM_PIECE = 16 << 20
 """Bytes that are hashed together; pieces are hashed on all threads and their sums added."""
 
 
@@ -59,14 +60,29 @@ def checksum(data: Array, tools: ctypes.CDLL, n_threads: int = 2) -> int:
     Args:
         tools: any library that exports fk_checksum: this one, or a compiled program.
     """
+    return _checksum(data.size, lambda start, end: data[start:end], tools, n_threads)
+
+
+def file_checksum(path: Path, n_threads: int = 2) -> int:
+    """`checksum` of a file's bytes, reading a piece at a time so that none stays in memory."""
+
+    def piece(start: int, end: int) -> Array:
+        return np.fromfile(path, np.uint8, end - start, offset=start)
+
+    return _checksum(path.stat().st_size, piece, library(), n_threads)
+
+
+def _checksum(
+    size: int, piece: Callable[[int, int], Array], tools: ctypes.CDLL, n_threads: int
+) -> int:
     tools.fk_checksum.restype = ctypes.c_uint64
-    starts = range(0, max(data.size, 1), CHECKSUM_PIECE)
+    starts = range(0, max(size, 1), CHECKSUM_PIECE)
     sums = [0] * len(starts)
 
     def work(thread: int) -> None:
         for i in range(thread, len(starts), n_threads):
-            piece = data[starts[i] : starts[i] + CHECKSUM_PIECE]
-            own = tools.fk_checksum(_pointer(piece), ctypes.c_uint64(piece.size))
+            data = piece(starts[i], min(starts[i] + CHECKSUM_PIECE, size))
+            own = tools.fk_checksum(_pointer(data), ctypes.c_uint64(data.size))
             sums[i] = (own * (2 * i + 1)) & (2**64 - 1)
 
     on_threads(work, n_threads)

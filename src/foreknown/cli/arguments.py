@@ -1,0 +1,87 @@
+"""Arguments that several commands share, and values that argparse has no type for."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from foreknown.artifact.build import Options
+
+TARGETS = ("host", "x86-64-v3", "x86-64-v4", "aarch64")
+
+
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """A type for whole numbers within bounds."""
+
+    def number(text: str) -> int:
+        expected = f"at least {least}" if most is None else f"from {least} to {most}"
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least or (most is not None and value > most):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {expected}")
+        return value
+
+    return number
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """MODEL, and how it is compiled if it is a checkpoint."""
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        type=Path,
+        help="artifact or checkpoint directory; the bundled model if left out",
+    )
+    add_compile_options(parser.add_argument_group("if MODEL is a checkpoint"))
+
+
+def add_compile_options(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--weights",
+        choices=("f32", "bf16"),
+        help="format of the matrices; as the checkpoint stores them if not given",
+    )
+    parser.add_argument(
+        "--context",
+        type=whole(1),
+        metavar="N",
+        help="tokens of the longest sequence; the model's own, up to 4096, if not given",
+    )
+    parser.add_argument(
+        "--target", choices=TARGETS, default="host", help="instruction set (default: this machine's)"
+    )
+    parser.add_argument(
+        "--trust-checkpoint-code",
+        action="store_true",
+        help="run the Python code that the checkpoint brings",
+    )
+
+
+def compile_options(args: argparse.Namespace) -> Options:
+    from foreknown.artifact.build import Options
+
+    return Options(
+        weights=args.weights or "as stored",
+        context=args.context,
+        target=args.target,
+        trust_code=args.trust_checkpoint_code,
+    )
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--threads",
+        type=whole(1, 1024),
+        metavar="N",
+        help="threads of a step; all processors of this process if not given",
+    )
+
+
+def add_json(parser: argparse.ArgumentParser, what: str = "print JSON") -> None:
+    parser.add_argument("--json", action="store_true", help=what)

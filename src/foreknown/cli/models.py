@@ -1,0 +1,93 @@
+"""Brings a model to where it can answer: found, compiled if need be, mapped, with its tokenizer."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from foreknown.cli.arguments import compile_options
+from foreknown.cli.progress import progress
+from foreknown.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from foreknown.artifact import Artifact, LoadedProgram
+    from foreknown.checkpoint import Checkpoint
+    from foreknown.engine import Engine
+    from foreknown.report.phase_times import PhaseTimes
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model.
+
+    Attributes:
+        load_ms: to find, check and map it and to read its tokenizer; not to compile it.
+        phase_times: of every step, if FOREKNOWN_DEBUG asks for them.
+    """
+
+    artifact: Artifact
+    loaded: LoadedProgram
+    checkpoint: Checkpoint
+    engine: Engine
+    load_ms: float
+    phase_times: PhaseTimes | None
+
+    @property
+    def threads(self) -> int:
+        return self.loaded.program.n_threads
+
+    def prompt_ids(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        """A conversation as the model was taught to read it."""
+        template = self.checkpoint.chat_template
+        assert template is not None
+        text = template.render(messages, add_generation_prompt=True)
+        return self.checkpoint.tokenizer.encode(text, add_special_tokens=False)
+
+
+def found_artifact(args: argparse.Namespace) -> Artifact:
+    """The artifact that MODEL means, compiled if need be."""
+    return _find(args)[0]
+
+
+@contextmanager
+def open_model(args: argparse.Namespace) -> Iterator[Model]:
+    """MODEL, loaded; its threads end with the block."""
+    from foreknown.artifact.loading import load_program
+    from foreknown.checkpoint import open_checkpoint
+    from foreknown.engine import Engine
+    from foreknown.report.phase_times import debug_level, timed
+
+    artifact, ours = _find(args)
+    start = time.perf_counter()
+    try:
+        loaded = load_program(artifact, n_threads=args.threads)
+    except ArtifactError:
+        if not ours:
+            raise
+        artifact, _ = _find(args, afresh=True)
+        start = time.perf_counter()
+        loaded = load_program(artifact, n_threads=args.threads)
+    with loaded.program:
+        checkpoint = open_checkpoint(artifact.checkpoint_directory)
+        phase_times, program = (
+            timed(artifact, loaded.program) if debug_level() >= 2 else (None, loaded.program)
+        )
+        engine = Engine(
+            program,
+            end_ids=checkpoint.generation.eos_token_ids,
+            new_detokenizer=checkpoint.tokenizer.detokenizer if checkpoint.has_tokenizer else None,
+        )
+        load_ms = (time.perf_counter() - start) * 1e3
+        yield Model(artifact, loaded, checkpoint, engine, load_ms, phase_times)
+
+
+def _find(args: argparse.Namespace, afresh: bool = False) -> tuple[Artifact, bool]:
+    from foreknown.artifact.find import find_artifact
+
+    with progress(quiet=getattr(args, "json", False)) as tell:
+        found = find_artifact(args.model, compile_options(args), tell, afresh=afresh)
+    return found.artifact, found.kept_in_cache

@@ -1,0 +1,116 @@
+"""One request's outputs, gathered: text, tokens, times; and forecast beside measured."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from foreknown.artifact.loading import MemoryPlan
+from foreknown.engine import Output
+from foreknown.report.forecast import Forecast
+from foreknown.report.tables import Table, bytes_text
+
+
+@dataclass
+class Generation:
+    """What has come so far.
+
+    Attributes:
+        prompt_tokens: tokens that went in.
+        load_ms: what loading took before.
+        start_ns: when the request was made, by the engine's clock.
+    """
+
+    prompt_tokens: int
+    load_ms: float
+    start_ns: int
+    outputs: list[Output] = field(default_factory=list)
+
+    def add(self, output: Output) -> None:
+        self.outputs.append(output)
+
+    @property
+    def text(self) -> str:
+        return "".join(output.text for output in self.outputs)
+
+    @property
+    def token_ids(self) -> list[int]:
+        return [output.token for output in self.outputs if output.token is not None]
+
+    @property
+    def finish_reason(self) -> str | None:
+        return self.outputs[-1].finish_reason if self.outputs else None
+
+    @property
+    def first_token_ms(self) -> float | None:
+        return (self.outputs[0].time_ns - self.start_ns) / 1e6 if self.outputs else None
+
+    @property
+    def decode_tok_s(self) -> float | None:
+        """Tokens a second after the first; None for fewer than two."""
+        times = [output.time_ns for output in self.outputs if output.token is not None]
+        if len(times) < 2 or times[-1] == times[0]:
+            return None
+        return (len(times) - 1) / (times[-1] - times[0]) * 1e9
+
+    def record(self, forecast: Forecast | None, *, top: bool = False) -> dict[str, Any]:
+        """As `run --json` prints it; `top` adds the likeliest tokens at each place."""
+        record: dict[str, Any] = {
+            "text": self.text,
+            "token_ids": self.token_ids,
+            "logprobs": [output.logprob for output in self.outputs if output.token is not None],
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": len(self.token_ids),
+            "finish_reason": self.finish_reason,
+            "timings": {
+                "load_ms": round(self.load_ms, 3),
+                "first_token_ms": _rounded(self.first_token_ms),
+                "decode_tok_s": _rounded(self.decode_tok_s),
+            },
+            "forecast": forecast.record() if forecast else None,
+        }
+        if top:
+            record["top_logprobs"] = [
+                [{"token_id": token, "logprob": logprob} for token, logprob in output.top_logprobs]
+                for output in self.outputs
+                if output.token is not None
+            ]
+        return record
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is in memory now: its own and mapped files."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def print_stats(
+    generation: Generation, forecast: Forecast | None, memory: MemoryPlan, file: TextIO
+) -> None:
+    """For people, after the answer."""
+    file.write("\n")
+    columns = ("", "forecast", "measured")
+    count = len(generation.token_ids)
+    table = Table(f"{generation.prompt_tokens} tokens in, {count} out", columns, right=columns[1:])
+    first, speed = generation.first_token_ms, generation.decode_tok_s
+    table.row(
+        "first token",
+        f"{forecast.first_token_ms:.2f} ms" if forecast else "-",
+        f"{first:.2f} ms" if first is not None else "-",
+    )
+    table.row(
+        "tokens a second",
+        f"{forecast.decode_tok_s:,.0f}" if forecast else "-",
+        f"{speed:,.0f}" if speed is not None else "-",
+    )
+    table.row("model's memory", bytes_text(memory.total), "see bench")
+    table.row("loading", "", f"{generation.load_ms:.0f} ms")
+    table.print(file)
+    if forecast is None:
+        file.write("no forecast of time: `foreknown calibrate` measures this machine once\n")
