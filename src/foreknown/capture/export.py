@@ -10,6 +10,7 @@ from torch.export import Dim, ExportedProgram
 from transformers import PreTrainedModel
 
 from foreknown.capture.building import quiet
+from foreknown.capture.recurrences import exchanged
 from foreknown.errors import CaptureError, ForeknownError
 
 TRACED_TOKENS = 40  # more than one, and a size that no dimension of a model is likely to have
@@ -38,11 +39,13 @@ def export(model: PreTrainedModel) -> ExportedProgram:
     tokens = torch.zeros(1, TRACED_TOKENS, dtype=torch.long)
     dynamic = {"input_ids": {1: Dim.DYNAMIC}}
     try:
-        with quiet(), torch.no_grad():
+        with quiet(), torch.no_grad(), exchanged(model) as recurrences:
             program = torch.export.export(
                 _Step(model), (tokens,), dynamic_shapes=dynamic, strict=False
             )
-            return program.run_decompositions(_decompositions())
+            program = program.run_decompositions(_decompositions())
+        recurrences.prove()
+        return program
     except ForeknownError:
         raise
     except Exception as error:

@@ -7,11 +7,15 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from foreknown.cli.arguments import add_compile_options, add_json, add_threads, compile_options
-from foreknown.cli.progress import progress
+from foreknown.cli.progress import Progress, progress
+from foreknown.errors import ForeknownError
 
-TYPICAL_PROMPT, TYPICAL_OUTPUT = 128, 128
+if TYPE_CHECKING:
+    from foreknown.artifact import Artifact
+    from foreknown.machine import Machine
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,21 +37,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from foreknown.artifact.build import compile_checkpoint
-    from foreknown.report.compiled import compiled_record, print_compiled
     from foreknown.report.host import host_threads
+    from foreknown.report.summary import print_summary, summary_record
 
-    start = time.perf_counter()
+    threads = args.threads or host_threads()
     with progress(quiet=args.json) as tell:
+        start = time.perf_counter()
         artifact = compile_checkpoint(args.checkpoint, args.output, compile_options(args), tell)
         seconds = time.perf_counter() - start
-        record = compiled_record(
-            artifact,
-            seconds,
-            threads=args.threads or host_threads(),
-            progress=lambda done, total: tell("measuring this machine", done, total),
-        )
+        machine = _machine(artifact, threads, tell)
+    record = summary_record(artifact, threads, machine)
+    record["seconds"]["total"] = round(seconds, 3)
     if args.json:
         print(json.dumps(record))
     else:
-        print_compiled(record, sys.stdout)
+        print_summary(record, sys.stdout)
     return 0
+
+
+def _machine(artifact: Artifact, threads: int, tell: Progress) -> Machine | None:
+    """What the artifact will run on, measured if that was not done yet; None if not this machine."""
+    from foreknown.report.host import calibrate, known_host
+    from foreknown.targets.cpu.toolchain import can_run, find_target
+
+    if not can_run(find_target(artifact.manifest.target)):
+        return None
+    try:
+        return known_host(threads) or calibrate(
+            threads, lambda done, total: tell("measuring this machine", done, total)
+        )
+    except ForeknownError:
+        return None  # what was compiled is no worse for it

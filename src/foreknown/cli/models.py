@@ -25,6 +25,7 @@ class Model:
     """A loaded model.
 
     Attributes:
+        resident_before: bytes this process held before.
         load_ms: to find, check and map it and to read its tokenizer; not to compile it.
         phase_times: of every step, if FOREKNOWN_DEBUG asks for them.
     """
@@ -33,6 +34,7 @@ class Model:
     loaded: LoadedProgram
     checkpoint: Checkpoint
     engine: Engine
+    resident_before: int
     load_ms: float
     phase_times: PhaseTimes | None
 
@@ -60,9 +62,10 @@ def open_model(args: argparse.Namespace) -> Iterator[Model]:
     from foreknown.checkpoint import open_checkpoint
     from foreknown.engine import Engine
     from foreknown.report.phase_times import debug_level, timed
+    from foreknown.report.resident import resident_bytes
 
     artifact, ours = _find(args)
-    start = time.perf_counter()
+    resident_before, start = resident_bytes(), time.perf_counter()
     try:
         loaded = load_program(artifact, n_threads=args.threads)
     except ArtifactError:
@@ -82,7 +85,9 @@ def open_model(args: argparse.Namespace) -> Iterator[Model]:
             new_detokenizer=checkpoint.tokenizer.detokenizer if checkpoint.has_tokenizer else None,
         )
         load_ms = (time.perf_counter() - start) * 1e3
-        yield Model(artifact, loaded, checkpoint, engine, load_ms, phase_times)
+        yield Model(
+            artifact, loaded, checkpoint, engine, resident_before, load_ms, phase_times
+        )
 
 
 def _find(args: argparse.Namespace, afresh: bool = False) -> tuple[Artifact, bool]:

@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from foreknown.engine import Request
     from foreknown.report.generation import Generation, print_stats
     from foreknown.report.host import known_host
+    from foreknown.report.resident import resident_bytes
 
     prompt = _prompt(args.prompt)
     with open_model(args) as model:
@@ -68,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
         elif not generation.text.endswith("\n"):
             print(flush=True)
         if args.stats or (not args.json and sys.stderr.isatty()):
-            print_stats(generation, told, model.loaded.memory, sys.stderr)
+            grown = resident_bytes() - model.resident_before
+            print_stats(generation, told, model.loaded.memory, grown, sys.stderr)
         if model.phase_times is not None:
             model.phase_times.print(known_host(model.threads), sys.stderr)
     return 0

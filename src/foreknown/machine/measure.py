@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,13 +50,12 @@ def measure(
         flops.append(probes.f32_gflop_s(threads, SECONDS_EACH))
         done += 1
         progress(done, total)
-    barriers = [probes.barrier_us(threads) for _ in range(3)]
     return Machine(
         name=processor_name(),
         threads=threads,
         read_gb_s=tuple((size, max(speeds)) for size, speeds in reads.items()),
         f32_gflop_s=max(flops),
-        barrier_us=statistics.median(barriers),
+        barrier_us=min(probes.barrier_us(threads) for _ in range(3)),
     )
 
 

@@ -21,6 +21,9 @@ ALIGNMENT = 4096
 
 LANES = 16
 
+READ_IN_KERNELS = frozenset({"linear", "experts", "attend"})
+"""Operations that read constants from memory, even one of a single element."""
+
 
 @dataclass(frozen=True)
 class Constant:
@@ -48,21 +51,24 @@ def place_constants(graph: Graph, weights: str = "as stored") -> dict[Node, Cons
         weights: "as stored", "f32" or "bf16": the format of matrices and tables.
     """
     matrices: set[Node] = set()
+    vectors: set[Node] = set()
     others: dict[Node, None] = {}
     for user in graph.nodes:
         if user.rows is None:
             continue
         for position, arg in enumerate(user.args):
-            if arg.rows is not None or _inline(arg):
+            if arg.rows is not None or (_inline(arg) and user.op not in READ_IN_KERNELS):
                 continue
             if position == 1 and user.op in {"linear", "experts"}:
                 matrices.add(arg)
+            if user.op == "attend":  # sinks and biases, which its kernel reads in f32
+                vectors.add(arg)
             others.setdefault(arg)
     placed: dict[Node, Constant] = {}
     offset = 0
     for node in others:
         layout: Choice["flat", "panel"] = "panel" if node in matrices else "flat"
-        stored = stored_as(node, weights)
+        stored = "f32" if node in vectors else stored_as(node, weights)
         size = elements(node, layout) * {"bf16": 2, "f32": 4, "i32": 4, "bool": 1}[stored]
         placed[node] = Constant(node, layout, stored, offset, size)
         offset += -(-size // ALIGNMENT) * ALIGNMENT

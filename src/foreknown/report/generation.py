@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TextIO
 
 from foreknown.artifact.loading import MemoryPlan
@@ -84,16 +82,18 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
 
 
-def resident_bytes() -> int:
-    """Memory of this process that is in memory now: its own and mapped files."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
 def print_stats(
-    generation: Generation, forecast: Forecast | None, memory: MemoryPlan, file: TextIO
+    generation: Generation,
+    forecast: Forecast | None,
+    memory: MemoryPlan,
+    resident: int,
+    file: TextIO,
 ) -> None:
-    """For people, after the answer."""
+    """For people, after the answer.
+
+    Args:
+        resident: bytes by which the process has grown since before the model was loaded.
+    """
     file.write("\n")
     columns = ("", "forecast", "measured")
     count = len(generation.token_ids)
@@ -109,7 +109,7 @@ def print_stats(
         f"{forecast.decode_tok_s:,.0f}" if forecast else "-",
         f"{speed:,.0f}" if speed is not None else "-",
     )
-    table.row("model's memory", bytes_text(memory.total), "see bench")
+    table.row("memory", bytes_text(memory.total), bytes_text(resident))
     table.row("loading", "", f"{generation.load_ms:.0f} ms")
     table.print(file)
     if forecast is None:

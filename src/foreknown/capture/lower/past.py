@@ -138,6 +138,32 @@ def running_sum(x: Value, axis: int) -> Value:
     return Value(total if dtype == "f32" else make("cast", total, dtype=dtype), x.axes)
 
 
+@rule("foreknown.scan")
+def _scan(
+    low: Lowering, decay: Value, input: Value, out: Value | None = None, into: Value | None = None
+) -> Value:
+    """Tensors of [1, T, state…]; out and into lack the state's last axis."""
+    sizes = low.result_sizes()
+    if sizes[:2] != (1, Tokens(1)):
+        raise UnsupportedOp(f"a recurrence over {sizes}")
+    state = tuple(d for d in sizes[2:] if isinstance(d, int))
+    args = [_state(decay, state), _state(expand(input, sizes), state)]
+    for vector in (out, into):
+        if vector is not None:
+            args.append(_state(expand(vector, sizes[:-1]), state[:-1]))
+    axes = ((), (T,), *(normal((d,)) for d in state))
+    node = make("scan", *args)
+    return Value(reshape_node(node, node_shape(axes)), axes)
+
+
+def _state(x: Value, state: tuple[int, ...]) -> Node:
+    """The node of [1, T, …] with every axis of the state in place, be it of one element."""
+    if x.rank != len(state) + 2 or x.axes[0] != () or x.axes[1] not in ((), (T,)):
+        raise UnsupportedOp(f"a recurrence with {x.sizes}")
+    sizes = [d for d in x.sizes[2:] if isinstance(d, int)]
+    return reshape_node(x.node, ([T] if x.node.rows else []) + sizes)
+
+
 @dataclass(frozen=True)
 class Padded:
     """A value with more on its token axis: index j there is token j - before.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from foreknown.errors import UnsupportedOp
 from foreknown.graph.ir import Node, Symbol
-from foreknown.plan.phases import Phase, held
+from foreknown.plan.phases import GIVEN, Phase, held
 from foreknown.plan.state import block_bytes, state_slot
 from foreknown.targets.cpu.expression import Access, Expressions, literal
 from foreknown.targets.cpu.index import flatten, variable
@@ -39,6 +39,8 @@ def _rows(phase: Phase) -> str:
 def _operand(x: Node, access: Access) -> str:
     if x.rows is None:
         raise UnsupportedOp("a constant where rows are expected", where=repr(x))
+    if held(x).op in GIVEN:
+        return f"s->{held(x).op}"
     return access.buffer(x)
 
 
@@ -169,18 +171,23 @@ def _scan(node: Node, phase: Phase, out: Writer, access: Access, context: int) -
         loops = [own, *(out.loop_variable(n, i) for i, n in enumerate(shape[1:], 1))]
         lead = loops[:-2] if rank_one else loops
         head = "for (int i0 = first; i0 < last; i0++)" if shape[0] > 1 else "if (first < last)"
+        inner = list(zip(loops[1:], shape[1:], strict=True))
+        heads, matrix = inner[: len(lead) - 1], inner[len(lead) - 1 :]
+        if rank_one and not lead:  # one matrix, whose rows are summed: nothing to share out
+            head = "if (thread == 0)"
+            inner = list(zip(loops, shape, strict=True))
+            heads, matrix = [], inner
         with out.block(head):
             element = flatten(loops, shape)
             a = expressions.read_aligned(decay, loops)
             b = expressions.read_aligned(value, loops)
             update = f"fk_fma({a}, past ? past[{element}] : 0.0f, {b})"
-            inner = list(zip(loops[1:], shape[1:], strict=True))
             if not rank_one:
                 with out.loops(inner):
                     out.line(f"now[{element}] = {update};")
             else:
                 out_vector, into = rank_one
-                with out.loops(inner[: len(lead) - 1]), out.block(""):
+                with out.loops(heads), out.block(""):
                     out.line(f"float dot[{columns}];")
                     out.line(f"for (int v = 0; v < {columns}; v++) dot[v] = 0.0f;")
                     row, v = loops[-2], variable("v", 0, columns - 1)
@@ -192,7 +199,7 @@ def _scan(node: Node, phase: Phase, out: Writer, access: Access, context: int) -
                             f"fk_fma({weight}, past ? past[{before}] : 0.0f, dot[v]);"
                         )
                     along = expressions.read(out_vector, (*lead, row))
-                    with out.loops(inner[len(lead) - 1 :]):
+                    with out.loops(matrix):
                         out.line(f"now[{element}] = fk_fma({along}, dot[{loops[-1]}], {update});")
             with out.loops(inner):
                 out.line(f"{access.rows[node]}[{element}] = now[{element}];")

@@ -29,9 +29,7 @@ FLOAT_UNARY = {
     **{n: f"fk_{n}({{0}})" for n in "exp expm1 log log1p rsqrt tanh sigmoid erf sin cos".split()},
 }
 INT_UNARY = {
-    "neg": "(-{0})",
-    "abs": "(({0}) < 0 ? -({0}) : ({0}))",
-    "sign": "((({0}) > 0) - (({0}) < 0))",
+    **{n: f"fk_{n}_int({{0}})" for n in ("neg", "abs", "sign")},
     "not": "(!{0})",
 }
 BINARY = {
@@ -57,11 +55,10 @@ FLOAT_BINARY = BINARY | {
 INT_BINARY = BINARY | {
     "div": "fk_floordiv_int({0}, {1})",
     "mod": "fk_floormod_int({0}, {1})",
-    "max": "(({0}) > ({1}) ? ({0}) : ({1}))",
-    "min": "(({0}) < ({1}) ? ({0}) : ({1}))",
+    **{n: f"fk_{n}_int({{0}}, {{1}})" for n in ("add", "sub", "mul", "pow", "max", "min")},
 }
 CASTS = {
-    ("f32", "i32"): "((int32_t){0})",
+    ("f32", "i32"): "fk_int({0})",
     ("i32", "f32"): "((float){0})",
     ("bool", "f32"): "((float){0})",
     ("bool", "i32"): "((int32_t){0})",
@@ -99,6 +96,11 @@ class Access:
     bindings: list[Binding] = field(default_factory=list)
     rows: dict[Node, str] = field(default_factory=dict)
     _declared: dict[int, str] = field(default_factory=dict)
+    _named: int = 0
+
+    def _fresh(self, letter: str) -> str:
+        self._named += 1
+        return f"{letter}{self._named - 1}"
 
     def _bind(self, kind: str, thing: Node | Constant | StateSlot) -> int:
         binding = (kind, thing)
@@ -128,7 +130,7 @@ class Access:
 
     def row_pointer(self, value: Node, row: str, out: Writer, *, writable: bool = False) -> None:
         """Declare the pointer to one row of a buffer."""
-        name = f"{'y' if writable else 'x'}{len(self.rows)}"
+        name = self._fresh("y" if writable else "x")
         kind = C_TYPE[value.dtype] + (" *restrict" if writable else " *")
         kind = kind if writable else f"const {kind}"
         base = self.buffer(value)
@@ -138,7 +140,7 @@ class Access:
 
     def name_row(self, value: Node) -> str:
         """A fresh name for a row in scratch memory."""
-        self.rows[value] = f"v{len(self.rows)}"
+        self.rows[value] = self._fresh("v")
         return self.rows[value]
 
     def declarations(self) -> list[str]:
@@ -181,8 +183,12 @@ class Expressions:
             return literal(value.array.reshape(()).item(), x.dtype)
         name, slot = self.access.constant(x)
         if slot.layout == "panel":
-            *_, n, k = index
-            code = f"{name}[fk_panel_index({n}, {k}, {x.shape[-1]})]"
+            *groups, n, k = index
+            *counts, rows, width = x.row_shape
+            place = f"fk_panel_index({n}, {k}, {width})"
+            if groups:
+                place = f"(size_t)({flatten(groups, counts)}) * {-(-rows // 16) * 16 * width} + {place}"
+            code = f"{name}[{place}]"
         else:
             code = f"{name}[{flatten(index, x.row_shape)}]"
         return f"fk_bf16({code})" if slot.stored == "bf16" else code
@@ -221,12 +227,13 @@ class Expressions:
         if isinstance(value, Literal) and value.array.size == 1 and node.dtype == "f32":
             power = value.array.reshape(()).item()
             if power == 2.0:
-                return f"({x} * {x})"
+                return f"fk_square({x})"
             if power == 0.5:
                 return f"__builtin_sqrtf({x})"
             if power == -0.5:
                 return f"fk_rsqrt({x})"
-        return f"fk_pow({x}, {self.read_aligned(exponent, index)})"
+        pow_of = "fk_pow" if node.dtype == "f32" else "fk_pow_int"
+        return f"{pow_of}({x}, {self.read_aligned(exponent, index)})"
 
     def _permute(self, node: Node, index: Sequence[Index]) -> str:
         (x,) = node.args
@@ -256,6 +263,9 @@ class Expressions:
 
     def _gather(self, node: Node, index: Sequence[Index]) -> str:
         x, which = node.args
+        if x.rows is None:  # the axis that is looked up is 0, the one before those of a row
+            row = variable(self.read(which, index), 0, x.row_shape[0] - 1)
+            return self._constant(x, (row, *index))
         axis = node.integer("axis") - 1
         source = list(index)
         source[axis] = variable(self.read(which, index), 0, x.row_shape[axis] - 1)

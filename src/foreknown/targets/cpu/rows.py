@@ -17,10 +17,32 @@ from foreknown.errors import UnsupportedOp
 from foreknown.graph.ir import Node, Symbol
 from foreknown.plan.phases import Phase, held
 from foreknown.plan.state import StateSlot, block_bytes
-from foreknown.targets.cpu.expression import C_TYPE, Access, Expressions, literal
+from foreknown.targets.cpu.expression import C_TYPE, Access, Expressions
 from foreknown.targets.cpu.index import Index, flatten, number, unflatten, variable
 from foreknown.targets.cpu.inlining import choose_stored
 from foreknown.targets.cpu.writer import Writer
+
+FOLDS = {
+    "f32": {
+        "sum": ("0.0f", "{0} + {1}"),
+        "prod": ("1.0f", "{0} * {1}"),
+        "amax": ("-FK_INF", "fk_max({0}, {1})"),
+        "amin": ("FK_INF", "fk_min({0}, {1})"),
+    },
+    "i32": {
+        "sum": ("0", "fk_add_int({0}, {1})"),
+        "prod": ("1", "fk_mul_int({0}, {1})"),
+        "amax": ("INT32_MIN", "fk_max_int({0}, {1})"),
+        "amin": ("INT32_MAX", "fk_min_int({0}, {1})"),
+    },
+    "bool": {
+        "sum": ("0", "{0} | {1}"),
+        "prod": ("1", "{0} & {1}"),
+        "amax": ("0", "{0} | {1}"),
+        "amin": ("1", "{0} & {1}"),
+    },
+}
+"""Where a reduction starts, and how it takes one element more."""
 
 
 @dataclass
@@ -134,7 +156,7 @@ class RowPhase:
         x, reduced, kept = self._reduced(node)
         shape, name, out = x.row_shape, self.access.rows[node], self.writer
         last = len(shape) - 1
-        if last not in reduced:
+        if last not in reduced or node.dtype != "f32":
             self._fold(node, expressions)
             return
         outer = [a for a in reduced if a != last]
@@ -159,10 +181,7 @@ class RowPhase:
                     j = variable("j", 0, width - whole - 1)
                     code = expressions.read(x, (*index[:last], j + whole))
                     out.line(f"for (int j = 0; j < {width - whole}; j++) lane[j] += {code};")
-            result = "fk_tree_sum(lane)"
-            if node.dtype != "f32":
-                raise UnsupportedOp(f"sum of {node.dtype} along the last axis", where=repr(node))
-            out.line(f"{name}[{target}] = {result};")
+            out.line(f"{name}[{target}] = fk_tree_sum(lane);")
 
     def _fold(self, node: Node, expressions: Expressions) -> None:
         """One accumulator for each output, first to last along the reduced axes."""
@@ -172,19 +191,11 @@ class RowPhase:
         at = flatten(
             [index[a] if a in kept else number(0) for a in range(len(shape))], node.row_shape
         )
-        start = {"sum": 0.0, "prod": 1.0, "amax": float("-inf"), "amin": float("inf")}[node.op]
-        if node.dtype != "f32":
-            start = {"sum": 0, "prod": 1, "amax": -(2**31) + 1, "amin": 2**31 - 1}[node.op]
+        start, combine = FOLDS[node.dtype][node.op]
         with out.loops([(index[a], shape[a]) for a in kept]):
-            out.line(f"{name}[{at}] = {literal(start, node.dtype)};")
-        value = expressions.read(x, tuple(index))
+            out.line(f"{name}[{at}] = {start};")
         held = f"{name}[{at}]"
-        step = {
-            "sum": f"{held} + {value}",
-            "prod": f"{held} * {value}",
-            "amax": f"fk_max({held}, {value})",
-            "amin": f"fk_min({held}, {value})",
-        }[node.op]
+        step = combine.format(held, expressions.read(x, tuple(index)))
         with out.loops([(index[a], shape[a]) for a in (*reduced, *kept)]):
             out.line(f"{held} = {step};")
 
@@ -202,7 +213,10 @@ class RowPhase:
             out.line(f"{name}[{at}] = 0;")
             with out.loops([(index[axis], shape[axis])]):
                 here, there = expressions.read(x, tuple(index)), expressions.read(x, tuple(best))
-                out.line(f"if ({here} > {there}) {name}[{at}] = {index[axis]};")
+                better = f"{here} > {there}"
+                if x.dtype == "f32":  # the first NaN wins, as in NumPy
+                    better += f" || ({here} != {here} && {there} == {there})"
+                out.line(f"if ({better}) {name}[{at}] = {index[axis]};")
 
     def _cumsum(self, node: Node, expressions: Expressions) -> None:
         (x,) = node.args
@@ -216,17 +230,21 @@ class RowPhase:
         at = flatten(index, shape)
         with out.loops([(index[a], shape[a]) for a in order]):
             held = f"({index[axis]} ? {name}[{at + -before}] : 0)"
-            out.line(f"{name}[{at}] = {held} + {expressions.read(x, tuple(index))};")
+            _, combine = FOLDS[node.dtype]["sum"]
+            value = combine.format(held, expressions.read(x, tuple(index)))
+            out.line(f"{name}[{at}] = {value};")
 
     def _topk(self, node: Node, expressions: Expressions) -> None:
         (x,) = node.args
         name, out = self.access.rows[node], self.writer
         *lead, n = x.row_shape
-        k, largest = node.integer("k"), node.integer("largest")
+        k, largest = node.integer("k"), int(node.integer("largest"))
         loops = [out.loop_variable(extent, a) for a, extent in enumerate(lead)]
-        source = self.access.rows[held(x)]
         if x.dtype != "f32":
-            raise UnsupportedOp(f"{node.op} of {x.dtype}", where=repr(node))
+            raise UnsupportedOp(
+                f"the cpu target has no lowering of {node.op} for {x.dtype}", where=repr(node)
+            )
+        source = self.access.rows[held(x)]
         row = flatten(loops, lead)
         with out.loops(list(zip(loops, lead, strict=True))), out.block(""):
             if node.op == "topk_indices":

@@ -151,6 +151,7 @@ static inline float fk_sin_quarter(float x, int32_t quarter) {
     float r = fk_fma(-n, 0x1.92p+0f, x); /* pi/2 in three parts */
     r = fk_fma(-n, 0x1.fb4p-12f, r);
     r = fk_fma(-n, 0x1.4442d2p-24f, r);
+    r = fk_clamp(r, -0.8f, 0.8f); /* beyond 1e5 digits are lost; the result stays within 1 */
     float z = r * r;
     float s = 2.724686872e-6f;
     s = fk_fma(s, z, -0.0001984006304f);
@@ -202,19 +203,52 @@ static inline float fk_pow(float x, float y) {
     result = x == 0.0f ? (y > 0.0f ? 0.0f : FK_INF) : result;
     result = __builtin_fabsf(x) == FK_INF ? (y > 0.0f ? FK_INF : 0.0f) : result;
     result = x < 0.0f && !whole && x != -FK_INF ? FK_NAN : result;
-    result = x < 0.0f && odd ? -result : result;
-    result = y == 0.0f || x == 1.0f ? 1.0f : result;
-    return (x != x || y != y) && y != 0.0f && x != 1.0f ? FK_NAN : result;
+    result = odd ? __builtin_copysignf(result, x) : result;
+    int one = y == 0.0f || x == 1.0f || (x == -1.0f && __builtin_fabsf(y) == FK_INF);
+    result = one ? 1.0f : result;
+    return (x != x || y != y) && !one ? FK_NAN : result;
 }
 
-static inline float fk_floormod(float a, float b) { return a - __builtin_floorf(a / b) * b; }
+static inline float fk_square(float x) { return x * x; }
+
+/* The remainder with the divisor's sign; exact where |a / b| < 2^23. */
+static inline float fk_floormod(float a, float b) {
+    float r = fk_fma(-__builtin_floorf(a / b), b, a);
+    r = r != 0.0f && ((r < 0.0f) != (b < 0.0f)) ? r + b : r; /* the quotient was rounded up */
+    r = __builtin_fabsf(b) == FK_INF ? (a != 0.0f && (a < 0.0f) != (b < 0.0f) ? b : a) : r;
+    return a - a != 0.0f ? FK_NAN : r;
+}
+
+/* Integers wrap around, and a division by zero gives zero, as in NumPy: nothing here may trap. */
+static inline int32_t fk_add_int(int32_t a, int32_t b) { return (int32_t)((uint32_t)a + (uint32_t)b); }
+static inline int32_t fk_sub_int(int32_t a, int32_t b) { return (int32_t)((uint32_t)a - (uint32_t)b); }
+static inline int32_t fk_mul_int(int32_t a, int32_t b) { return (int32_t)((uint32_t)a * (uint32_t)b); }
+static inline int32_t fk_max_int(int32_t a, int32_t b) { return a > b ? a : b; }
+static inline int32_t fk_min_int(int32_t a, int32_t b) { return a < b ? a : b; }
+static inline int32_t fk_neg_int(int32_t a) { return fk_sub_int(0, a); }
+static inline int32_t fk_abs_int(int32_t a) { return a < 0 ? fk_neg_int(a) : a; }
+static inline int32_t fk_sign_int(int32_t a) { return (a > 0) - (a < 0); }
 static inline int32_t fk_floormod_int(int32_t a, int32_t b) {
+    if (b == 0 || b == -1) return 0;
     int32_t r = a % b;
     return r != 0 && ((r < 0) != (b < 0)) ? r + b : r;
 }
 static inline int32_t fk_floordiv_int(int32_t a, int32_t b) {
+    if (b == 0) return 0;
+    if (b == -1) return fk_neg_int(a);
     int32_t q = a / b;
     return q * b != a && ((a < 0) != (b < 0)) ? q - 1 : q;
+}
+static inline int32_t fk_pow_int(int32_t x, int32_t y) {
+    int32_t result = 1;
+    for (; y > 0; y >>= 1, x = fk_mul_int(x, x))
+        if (y & 1) result = fk_mul_int(result, x);
+    return result;
+}
+
+/* Towards zero; what no integer holds is the least one, on every machine. */
+static inline int32_t fk_int(float x) {
+    return x >= -2147483648.0f && x < 2147483648.0f ? (int32_t)x : INT32_MIN;
 }
 static inline float fk_sign(float x) { return x != x ? x : (float)((x > 0.0f) - (x < 0.0f)); }
 

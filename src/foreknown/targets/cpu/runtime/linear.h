@@ -11,7 +11,11 @@
 
 enum fk_stored { FK_F32, FK_BF16 };
 
-#define FK_MAX_TILE 8
+enum { FK_MAX_TOKENS = 6, FK_MAX_PANELS = 4 };
+
+/* How far ahead a lone token asks for its weights: with one row there is nothing else to hide
+ * the memory's latency behind. More than four streams, or more distance, measured slower. */
+#define FK_AHEAD_BYTES 512
 
 FK_INLINE fk_f32x16 fk_load_weights(const char *panel, size_t k, enum fk_stored stored) {
     if (stored == FK_BF16) return fk_load_bf16x16((const uint16_t *)panel + k * FK_LANES);
@@ -27,15 +31,19 @@ FK_INLINE size_t fk_panel_bytes(size_t width, enum fk_stored stored) {
 FK_INLINE void fk_linear_tile(const char *w, enum fk_stored stored, const float *x, size_t x_stride,
                               float *y, size_t y_stride, int width, int outputs, int tokens,
                               int panels) {
-    fk_f32x16 sum[FK_MAX_TILE][FK_MAX_TILE];
+    fk_f32x16 sum[FK_MAX_TOKENS][FK_MAX_PANELS];
     size_t panel_bytes = fk_panel_bytes((size_t)width, stored);
     for (int t = 0; t < tokens; t++)
         for (int p = 0; p < panels; p++) sum[t][p] = (fk_f32x16){0};
 #pragma clang loop unroll_count(2)
     for (int k = 0; k < width; k++) {
-        fk_f32x16 weights[FK_MAX_TILE];
-        for (int p = 0; p < panels; p++)
-            weights[p] = fk_load_weights(w + (size_t)p * panel_bytes, (size_t)k, stored);
+        fk_f32x16 weights[FK_MAX_PANELS];
+        for (int p = 0; p < panels; p++) {
+            const char *panel = w + (size_t)p * panel_bytes;
+            size_t at = fk_panel_bytes((size_t)k, stored);
+            if (tokens == 1 && at % 64 == 0) __builtin_prefetch(panel + at + FK_AHEAD_BYTES);
+            weights[p] = fk_load_weights(panel, (size_t)k, stored);
+        }
         for (int t = 0; t < tokens; t++) {
             fk_f32x16 value = fk_splat(x[(size_t)t * x_stride + (size_t)k]);
             for (int p = 0; p < panels; p++) sum[t][p] = fk_fma16(value, weights[p], sum[t][p]);
@@ -67,8 +75,7 @@ FK_INLINE void fk_linear_panels(const char *w, enum fk_stored stored, const floa
 #undef FK_TOKENS
 }
 
-/* Panels [first, last) of one matrix for all tokens: 8 at a time for a single token, where only
- * the stream of weights counts, 4 for more, where registers do. */
+/* Panels [first, last) of one matrix for all tokens. */
 FK_INLINE void fk_linear(const char *w, enum fk_stored stored, const float *x, size_t x_stride,
                          float *y, size_t y_stride, int width, int outputs, int tokens, int first,
                          int last) {
@@ -79,8 +86,7 @@ FK_INLINE void fk_linear(const char *w, enum fk_stored stored, const float *x, s
         run(w + (size_t)p * panel_bytes, stored, x, x_stride, y + (size_t)p * FK_LANES, y_stride, \
             width, outputs - p * FK_LANES, tokens, (n));
     if (tokens == 1) {
-        FK_PANELS(8, fk_linear_tile)
-        FK_PANELS(2, fk_linear_tile)
+        FK_PANELS(4, fk_linear_tile)
         FK_PANELS(1, fk_linear_tile)
     }
 #if defined(__AVX512F__)

@@ -1,41 +1,38 @@
-"""What a compile made, and what running it will take."""
+"""What an artifact is, what it took to make, and what running it will take."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, TextIO
 
 from foreknown.artifact import Artifact
 from foreknown.artifact.format import OBJECT, SOURCE
 from foreknown.artifact.loading import plan_memory
-from foreknown.errors import ForeknownError
 from foreknown.graph.batch import BLOCK_TOKENS
+from foreknown.machine import Machine
 from foreknown.report.forecast import forecast
-from foreknown.report.host import calibrate, known_host
 from foreknown.report.tables import Table, bytes_text, seconds_text
-from foreknown.targets.cpu.toolchain import can_run, find_target
 
 TYPICAL_PROMPT, TYPICAL_OUTPUT = 128, 128
-"""Tokens of the request that a fresh artifact's forecast is for."""
+"""Tokens of the request that the forecast is for."""
 
 
-def compiled_record(
-    artifact: Artifact,
-    seconds: float,
-    *,
-    threads: int,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, Any]:
-    """As JSON shows it. Measures the machine if it is not known yet and the artifact is for it."""
+def summary_record(artifact: Artifact, threads: int, machine: Machine | None) -> dict[str, Any]:
+    """As JSON shows it.
+
+    Args:
+        machine: what the forecast is made from; None: there is none.
+    """
     manifest = artifact.manifest
     sizes = manifest.sizes
     memory = plan_memory(artifact, -(-sizes.context // BLOCK_TOKENS), threads)
     phases = artifact.phases()
-    record: dict[str, Any] = {
+    return {
         "artifact": str(artifact.directory),
+        "version": manifest.version,
         "target": manifest.target,
         "weights": manifest.weights,
         "context": sizes.context,
+        "vocabulary": sizes.vocab_size,
         "phases": len(phases),
         "functions": len({phase.function for phase in phases}),
         "bytes": {
@@ -43,60 +40,60 @@ def compiled_record(
             "program": (artifact.directory / OBJECT).stat().st_size,
             "source": (artifact.directory / SOURCE).stat().st_size,
         },
-        "seconds": {**manifest.compile_seconds, "total": round(seconds, 3)},
+        "seconds": dict(manifest.compile_seconds),
         "memory": {
             "weights_bytes": memory.weights,
             "state_bytes": memory.state,
             "scratch_bytes": memory.scratch,
             "total_bytes": memory.total,
         },
-        "forecast": None,
+        "forecast": _forecast(artifact, machine) if machine else None,
     }
-    if can_run(find_target(manifest.target)):
-        try:
-            machine = known_host(threads) or calibrate(threads, progress)
-        except ForeknownError:
-            return record  # what was made is no worse for a machine that cannot be measured
-        prompt_tokens = max(1, min(TYPICAL_PROMPT, sizes.context // 2))
-        output_tokens = max(1, min(TYPICAL_OUTPUT, sizes.context - prompt_tokens))
-        made = forecast(
-            artifact, machine, prompt_tokens=prompt_tokens, output_tokens=output_tokens
-        )
-        record["forecast"] = {
-            "machine": machine.name,
-            "threads": threads,
-            "prompt_tokens": prompt_tokens,
-            "output_tokens": output_tokens,
-            **made.record(),
-        }
-    return record
 
 
-def print_compiled(record: dict[str, Any], file: TextIO) -> None:
+def _forecast(artifact: Artifact, machine: Machine) -> dict[str, Any]:
+    context = artifact.manifest.sizes.context
+    prompt_tokens = max(1, min(TYPICAL_PROMPT, context // 2))
+    output_tokens = max(1, min(TYPICAL_OUTPUT, context - prompt_tokens))
+    told = forecast(artifact, machine, prompt_tokens=prompt_tokens, output_tokens=output_tokens)
+    return {
+        "machine": machine.name,
+        "threads": machine.threads,
+        "prompt_tokens": prompt_tokens,
+        "output_tokens": output_tokens,
+        **told.record(),
+    }
+
+
+def print_summary(record: dict[str, Any], file: TextIO) -> None:
     """For people."""
-    memory, size, seconds = record["memory"], record["bytes"], record["seconds"]
-    made = Table(f"compiled {record['artifact']}", ("", ""))
+    memory, size = record["memory"], record["bytes"]
+    made = Table(record["artifact"], ("", ""))
     made.row("target", record["target"])
     made.row("weights", f"{bytes_text(size['weights'])}, {record['weights']}")
     made.row(
         "program",
         f"{bytes_text(size['program'])}: {record['phases']} phases, {record['functions']} functions",
     )
+    seconds = record["seconds"]
     parts = ", ".join(f"{k} {seconds_text(v)}" for k, v in seconds.items() if k != "total")
-    made.row("took", f"{seconds_text(seconds['total'])} ({parts})")
+    total = seconds.get("total", sum(seconds.values()))
+    made.row("compiled in", f"{seconds_text(total)}: {parts}")
     made.print(file)
-    told = record["forecast"]
-    takes = Table("what running it will take", ("", "forecast"))
+    takes = Table("what running it will take", ("", ""))
     takes.row(
         "memory",
         f"{bytes_text(memory['total_bytes'])}: weights {bytes_text(memory['weights_bytes'])}, "
         f"state of {record['context']} tokens {bytes_text(memory['state_bytes'])}, "
         f"scratch {bytes_text(memory['scratch_bytes'])}",
     )
+    told = record["forecast"]
     if told:
         first, speed = told["first_token_ms"], told["decode_tok_s"]
         takes.row("first token", f"{first:.2f} ms after a prompt of {told['prompt_tokens']} tokens")
         takes.row("then", f"{speed:,.0f} tokens a second over {told['output_tokens']} tokens")
         takes.row("on", f"{told['machine']}, {told['threads']} threads")
         takes.row("basis", told["basis"])
+    else:
+        takes.row("time", "not known: this machine is not measured (foreknown calibrate)")
     takes.print(file)

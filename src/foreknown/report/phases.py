@@ -1,0 +1,80 @@
+"""The plan's phases: what each moves and computes, as formulas and for one step, and its forecast."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, TextIO
+
+from foreknown.artifact import Artifact
+from foreknown.machine import Machine, seconds
+from foreknown.plan.costs import Formula
+from foreknown.report.forecast import StepCosts, StepShape
+from foreknown.report.tables import Table
+
+
+def phases_record(artifact: Artifact, machine: Machine | None, step: StepShape) -> dict[str, Any]:
+    """As JSON shows it; microseconds are null where the machine is not measured."""
+    costs = StepCosts(artifact)
+    working_set = costs.working_set_bytes(step)
+    rows = []
+    for phase, work in zip(costs.phases, costs.works(step), strict=True):
+        took = seconds(machine, [work], working_set, 0) * 1e6 if machine else None
+        rows.append(
+            {
+                "stage": phase.stage,
+                "kind": phase.kind,
+                "function": phase.function,
+                "nodes": list(phase.nodes),
+                "cost": asdict(phase.cost),
+                "bytes": work.bytes,
+                "flops": work.flops,
+                "forecast_us": None if took is None else round(took, 3),
+            }
+        )
+    return {
+        "step": asdict(step),
+        "stages": costs.stages,
+        "forecast_us": round(costs.seconds(machine, step) * 1e6, 3) if machine else None,
+        "phases": rows,
+    }
+
+
+def print_phases(record: dict[str, Any], file: TextIO) -> None:
+    """For people."""
+    step = record["step"]
+    title = f"a step of T={step['tokens']} tokens, R={step['rows']} rows, C={step['context']:g}"
+    columns = ("stage", "function", "bytes", "flops", "forecast µs", "nodes")
+    table = Table(title, columns, right=("stage", "forecast µs"))
+    for row in record["phases"]:
+        told = row["forecast_us"]
+        table.row(
+            row["stage"],
+            row["function"],
+            formula_text(Formula(**row["cost"]["bytes"])),
+            formula_text(Formula(**row["cost"]["flops"])),
+            "-" if told is None else f"{told:.1f}",
+            _nodes_text(row["nodes"]),
+        )
+    table.print(file)
+    if record["forecast_us"] is not None:
+        file.write(f"forecast with barriers: {record['forecast_us']:,.1f} µs\n")
+
+
+def formula_text(formula: Formula) -> str:
+    """262144 + 3072 T"""
+    terms = (
+        (formula.constant, ""),
+        (formula.per_token, " T"),
+        (formula.per_row, " R"),
+        (formula.per_context, " T C"),
+    )
+    return " + ".join(f"{value:.0f}{name}" for value, name in terms if value) or "0"
+
+
+def _nodes_text(nodes: list[str]) -> str:
+    """linear ×2, add"""
+    counts: dict[str, int] = {}
+    for node in nodes:
+        counts[node] = counts.get(node, 0) + 1
+    text = ", ".join(f"{n} ×{c}" if c > 1 else n for n, c in counts.items())
+    return text if len(text) <= 60 else f"{text[:57]}..."
