@@ -115,7 +115,7 @@ def _origin(checkpoint: Checkpoint) -> str:
 
 @contextmanager
 def _locked(kept: Path) -> Iterator[None]:
-    """One process at a time compiles into a place of the cache; the others wait and find it made."""
+    """One process at a time compiles into a place of the cache; others wait, and find it made."""
     import fcntl
 
     try:

@@ -43,8 +43,10 @@ def export(model: PreTrainedModel) -> ExportedProgram:
             program = torch.export.export(
                 _Step(model), (tokens,), dynamic_shapes=dynamic, strict=False
             )
-            program = program.run_decompositions(_decompositions())
-        recurrences.prove()
+            if _needs_decomposition(program):
+                program = program.run_decompositions(_decompositions())
+        with quiet():
+            recurrences.prove()
         return program
     except ForeknownError:
         raise
@@ -54,6 +56,15 @@ def export(model: PreTrainedModel) -> ExportedProgram:
             where=_source(error),
             remedy="the forward pass must not decide by the values of tensors",
         ) from error
+
+
+def _needs_decomposition(program: ExportedProgram) -> bool:
+    """Whether an operation writes into its argument, or has no meaning of its own in `lower`."""
+    for node in program.graph.nodes:
+        schema = getattr(node.target, "_schema", None)
+        if schema is not None and (schema.is_mutable or node.target._opname in _DECOMPOSED):
+            return True
+    return False
 
 
 def _decompositions() -> Any:

@@ -54,7 +54,10 @@ def add_compile_options(parser: argparse._ActionsContainer) -> None:
         help="tokens of the longest sequence; the model's own, up to 4096, if not given",
     )
     parser.add_argument(
-        "--target", choices=TARGETS, default="host", help="instruction set (default: this machine's)"
+        "--target",
+        choices=TARGETS,
+        default="host",
+        help="instruction set (default: this machine's)",
     )
     parser.add_argument(
         "--trust-checkpoint-code",

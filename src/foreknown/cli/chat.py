@@ -62,9 +62,7 @@ def _lines(at_terminal: bool) -> Iterator[str]:
             return
 
 
-def _turn(
-    model: Model, args: argparse.Namespace, history: list[dict[str, str]], line: str
-) -> None:
+def _turn(model: Model, args: argparse.Namespace, history: list[dict[str, str]], line: str) -> None:
     """Answer one line; what the answer was, even if stopped, becomes part of the conversation."""
     asked = [*history, {"role": "user", "content": line}]
     try:

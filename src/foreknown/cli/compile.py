@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _machine(artifact: Artifact, threads: int, tell: Progress) -> Machine | None:
-    """What the artifact will run on, measured if that was not done yet; None if not this machine."""
+    """This machine, measured if that was not done yet; None if the artifact is for another."""
     from foreknown.report.host import calibrate, known_host
     from foreknown.targets.cpu.toolchain import can_run, find_target
 

@@ -1,9 +1,7 @@
 """Finds the command and turns every error into a message and an exit status.
 
-    0    done
-    1    it could not be done: what, where and what to do stand on standard error
-    2    the command line makes no sense
-    130  stopped with Ctrl-C
+Exit status: 0 done; 1 it could not be done (what, where and what to do stand on standard error);
+2 the command line makes no sense; 130 stopped with Ctrl-C.
 """
 
 from __future__ import annotations

@@ -85,9 +85,7 @@ def open_model(args: argparse.Namespace) -> Iterator[Model]:
             new_detokenizer=checkpoint.tokenizer.detokenizer if checkpoint.has_tokenizer else None,
         )
         load_ms = (time.perf_counter() - start) * 1e3
-        yield Model(
-            artifact, loaded, checkpoint, engine, resident_before, load_ms, phase_times
-        )
+        yield Model(artifact, loaded, checkpoint, engine, resident_before, load_ms, phase_times)
 
 
 def _find(args: argparse.Namespace, afresh: bool = False) -> tuple[Artifact, bool]:

@@ -1,4 +1,4 @@
-"""How tokens are chosen, as options of `run` and `chat`; what is left out the checkpoint decides."""
+"""How tokens are chosen, as options of `run` and `chat`; the checkpoint decides the rest."""
 
 from __future__ import annotations
 
@@ -58,5 +58,3 @@ def sampling_params(
         ignore_eos=args.ignore_eos or None,
         **more,
     )
-
-

@@ -250,19 +250,19 @@ def _reshape(step: _Step, node: Node, x: Array) -> Array:
 
 @_means("permute")
 def _permute(step: _Step, node: Node, x: Array) -> Array:
-    return x.transpose(_ints(node, "axes"))
+    return x.transpose(node.integers("axes"))
 
 
 @_means("slice")
 def _slice(step: _Step, node: Node, x: Array) -> Array:
-    taken = slice(_int(node, "start"), _int(node, "stop"), _int(node, "step"))
-    view: Array = x[(slice(None),) * _int(node, "axis") + (taken,)]
+    taken = slice(node.integer("start"), node.integer("stop"), node.integer("step"))
+    view: Array = x[(slice(None),) * node.integer("axis") + (taken,)]
     return view
 
 
 @_means("concat")
 def _concat(step: _Step, node: Node, *parts: Array) -> Array:
-    return np.concatenate(parts, axis=_int(node, "axis"))
+    return np.concatenate(parts, axis=node.integer("axis"))
 
 
 @_means("broadcast")
@@ -276,28 +276,28 @@ def _broadcast(step: _Step, node: Node, x: Array) -> Array:
 @_means("sum", "prod")
 def _accumulate(step: _Step, node: Node, x: Array) -> Any:
     reduce = np.sum if node.op == "sum" else np.prod
-    return reduce(x, axis=_ints(node, "axes"), keepdims=True, dtype=_wide(x))
+    return reduce(x, axis=node.integers("axes"), keepdims=True, dtype=_wide(x))
 
 
 @_means("amax", "amin")
 def _extreme(step: _Step, node: Node, x: Array) -> Any:
-    return (np.max if node.op == "amax" else np.min)(x, axis=_ints(node, "axes"), keepdims=True)
+    return (np.max if node.op == "amax" else np.min)(x, axis=node.integers("axes"), keepdims=True)
 
 
 @_means("argmax")
 def _argmax(step: _Step, node: Node, x: Array) -> Any:
-    return np.argmax(x, axis=_int(node, "axis"), keepdims=True)  # the lowest index of a tie
+    return np.argmax(x, axis=node.integer("axis"), keepdims=True)  # the lowest index of a tie
 
 
 @_means("cumsum")
 def _cumsum(step: _Step, node: Node, x: Array) -> Array:
-    return np.cumsum(x, axis=_int(node, "axis"), dtype=_wide(x))
+    return np.cumsum(x, axis=node.integer("axis"), dtype=_wide(x))
 
 
 @_means("topk_values", "topk_indices")
 def _topk(step: _Step, node: Node, x: Array) -> Array:
     order = np.argsort(-x if node.attrs["largest"] else x, axis=-1, kind="stable")
-    chosen = order[..., : _int(node, "k")]  # of a tie, the lowest index first
+    chosen = order[..., : node.integer("k")]  # of a tie, the lowest index first
     return chosen if node.op == "topk_indices" else np.take_along_axis(x, chosen, axis=-1)
 
 
@@ -309,14 +309,14 @@ def _take(step: _Step, node: Node, table: Array, index: Array) -> Any:
 
 @_means("gather")
 def _gather(step: _Step, node: Node, x: Array, index: Array) -> Array:
-    axis = _int(node, "axis")
+    axis = node.integer("axis")
     _in_range(index, x.shape[axis])
     return np.take_along_axis(x, index, axis=axis)
 
 
 @_means("scatter")
 def _scatter(step: _Step, node: Node, x: Array, index: Array, source: Array) -> Array:
-    axis = _int(node, "axis")
+    axis = node.integer("axis")
     _in_range(index, x.shape[axis])
     result = x.copy()
     into, places, values = (np.moveaxis(a, axis, 0) for a in (result, index, source))
@@ -393,8 +393,8 @@ def _attend(step: _Step, node: Node, q: Array, k: Array, v: Array, *extra: Array
     values = _stored(state, ("values", pair), batch, v, "f32")
     sinks = extra[0] if node.attrs["sinks"] else None
     bias = extra[-1] if node.attrs["bias"] else None
-    scale = _number(node, "scale")
-    cap = None if node.attrs["softcap"] is None else _number(node, "softcap")
+    scale = np.float32(node.number("scale"))
+    cap = None if node.attrs["softcap"] is None else np.float32(node.number("softcap"))
     heads, groups = q.shape[1], k.shape[1]
     result = np.empty(step.shape(node.shape), np.float32)
     for index, positions, _, places in _runs(batch):
@@ -446,7 +446,7 @@ def _shift(step: _Step, node: Node, x: Array) -> Array:
     rows = _stored(state, ("shift", node.args[0]), batch, x, node.dtype)
     result = np.zeros_like(x)  # what lies before the start of a sequence
     for index, positions, _, places in _runs(batch):
-        earlier = positions - _int(node, "n")
+        earlier = positions - node.integer("n")
         result[index[earlier >= 0]] = rows[places[earlier[earlier >= 0]]]
     return result
 
@@ -492,24 +492,6 @@ def _select_rows(step: _Step, node: Node, x: Array, rows: Array) -> Any:
 
 def _wide(x: Array) -> type[np.float64] | np.dtype[Any]:
     return np.float64 if x.dtype == np.float32 else x.dtype
-
-
-def _int(node: Node, name: str) -> int:
-    value = node.attrs[name]
-    assert isinstance(value, int)
-    return value
-
-
-def _number(node: Node, name: str) -> float:
-    value = node.attrs[name]
-    assert isinstance(value, int | float)
-    return float(np.float32(value))
-
-
-def _ints(node: Node, name: str) -> tuple[int, ...]:
-    value = node.attrs[name]
-    assert isinstance(value, tuple)
-    return value
 
 
 def meanings() -> Iterable[str]:

@@ -21,7 +21,9 @@ class Work:
     flops: float
 
 
-def seconds(machine: Machine, phases: Iterable[Work], working_set_bytes: float, stages: int) -> float:
+def seconds(
+    machine: Machine, phases: Iterable[Work], working_set_bytes: float, stages: int
+) -> float:
     """The least seconds of a step.
 
     Args:

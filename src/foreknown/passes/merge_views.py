@@ -33,7 +33,9 @@ def _view_of_its_like(node: Node) -> Node | None:
     (inner,) = node.args
     (x,) = inner.args
     if node.op == "permute":
-        return make("permute", x, axes=tuple(_ints(inner, "axes")[a] for a in _ints(node, "axes")))
+        return make(
+            "permute", x, axes=tuple(inner.integers("axes")[a] for a in node.integers("axes"))
+        )
     return make(node.op, x, shape=node.shape)
 
 
@@ -41,7 +43,7 @@ def _permute_that_moves_ones(node: Node) -> Node | None:
     if node.op != "permute":
         return None
     (x,) = node.args
-    moved = [a for a in _ints(node, "axes") if x.shape[a] != 1]
+    moved = [a for a in node.integers("axes") if x.shape[a] != 1]
     return make("reshape", x, shape=node.shape) if moved == sorted(moved) else None
 
 
@@ -123,7 +125,7 @@ def _concat_of_neighbours(node: Node) -> Node | None:
     """Parts of parts are parts, and slices of one value that adjoin are one slice."""
     if node.op != "concat":
         return None
-    axis = _int(node, "axis")
+    axis = node.integer("axis")
     parts: list[Node] = []
     for arg in node.args:
         flat = arg.args if arg.op == "concat" and arg.attrs["axis"] == axis else (arg,)
@@ -186,7 +188,7 @@ def _parts_alike(node: Node) -> Node | None:
     for at, arg in enumerate(node.args):
         if arg.op != "concat" or len(set(arg.args)) > 1 or arg.shape != node.shape:
             continue
-        axis = _int(arg, "axis")
+        axis = arg.integer("axis")
         from_last = len(node.shape) - axis
         others = [x for i, x in enumerate(node.args) if i != at]
         if all(len(x.shape) < from_last or x.shape[-from_last] == 1 for x in others):
@@ -209,25 +211,13 @@ def _sliced(x: Node, axis: int, start: int, step: int, count: int) -> Node:
 
 
 def _slice(node: Node) -> tuple[int, int, int, int]:
-    return _int(node, "axis"), _int(node, "start"), _int(node, "stop"), _int(node, "step")
+    return node.integer("axis"), node.integer("start"), node.integer("stop"), node.integer("step")
 
 
 def _length(node: Node, axis: int) -> int:
     length = node.shape[axis]
     assert isinstance(length, int)
     return length
-
-
-def _int(node: Node, name: str) -> int:
-    value = node.attrs[name]
-    assert isinstance(value, int)
-    return value
-
-
-def _ints(node: Node, name: str) -> tuple[int, ...]:
-    value = node.attrs[name]
-    assert isinstance(value, tuple)
-    return value
 
 
 RULES = (

@@ -36,7 +36,9 @@ def coverage_record(found: Sequence[Coverage]) -> dict[str, Any]:
 
 def print_coverage(record: dict[str, Any], file: TextIO) -> None:
     """For people."""
-    table = Table("", ("type", "status", "max error", "seconds", "reason"), ("max error", "seconds"))
+    table = Table(
+        "", ("type", "status", "max error", "seconds", "reason"), ("max error", "seconds")
+    )
     for one in record["types"]:
         table.row(
             one["model_type"], one["status"], _error(one), f"{one['seconds']:.1f}", one["reason"]

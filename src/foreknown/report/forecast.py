@@ -14,7 +14,7 @@ from foreknown.artifact import Artifact, PhaseRecord
 from foreknown.artifact.loading import MemoryPlan, plan_memory
 from foreknown.graph.batch import BLOCK_TOKENS
 from foreknown.machine import Machine, Work, seconds
-from foreknown.plan.costs import Cost
+from foreknown.plan.costs import Cost, Formula
 
 BASIS = "rooflines of this machine; the run can reach them, not beat them"
 
@@ -69,16 +69,15 @@ class StepCosts:
 
     def bytes(self, step: StepShape) -> float:
         """Bytes that a step moves."""
-        return self.total.bytes.at(tokens=step.tokens, rows=step.rows, context=step.context)
+        return _at(self.total.bytes, step)
 
     def flops(self, step: StepShape) -> float:
         """Floating-point operations of a step."""
-        return self.total.flops.at(tokens=step.tokens, rows=step.rows, context=step.context)
+        return _at(self.total.flops, step)
 
     def works(self, step: StepShape) -> list[Work]:
         """Each phase's share."""
-        at = {"tokens": step.tokens, "rows": step.rows, "context": step.context}
-        return [Work(p.cost.bytes.at(**at), p.cost.flops.at(**at)) for p in self.phases]
+        return [Work(_at(p.cost.bytes, step), _at(p.cost.flops, step)) for p in self.phases]
 
     def working_set_bytes(self, step: StepShape) -> float:
         """What steps like this one read again and again: weights, and the past of its rows."""
@@ -88,6 +87,10 @@ class StepCosts:
     def seconds(self, machine: Machine, step: StepShape) -> float:
         """The least seconds of a step."""
         return seconds(machine, self.works(step), self.working_set_bytes(step), self.stages)
+
+
+def _at(formula: Formula, step: StepShape) -> float:
+    return formula.at(tokens=step.tokens, rows=step.rows, context=step.context)
 
 
 def prompt_steps(n_tokens: int, max_tokens: int) -> list[StepShape]:

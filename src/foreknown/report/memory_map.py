@@ -27,9 +27,11 @@ def memory_record(artifact: Artifact, threads: int) -> dict[str, Any]:
 
 def print_memory(record: dict[str, Any], file: TextIO) -> None:
     """For people."""
-    constants = Table("weights.bin", ("offset", "size", "stored", "layout", "shape", "value"), _RIGHT)
+    constants = Table(
+        "weights.bin", ("offset", "size", "stored", "layout", "shape", "value"), _RIGHT
+    )
     for one in record["constants"]:
-        shape = "×".join(map(str, one["shape"]))
+        shape = " x ".join(map(str, one["shape"]))
         size, value = bytes_text(one["bytes"]), _short(one["value"])
         constants.row(one["offset"], size, one["stored"], one["layout"], shape, value)
     constants.print(file)

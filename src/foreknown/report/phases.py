@@ -1,4 +1,4 @@
-"""The plan's phases: what each moves and computes, as formulas and for one step, and its forecast."""
+"""The plan's phases: what each moves and computes, as formulas and for a step, and its forecast."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ def formula_text(formula: Formula) -> str:
 
 
 def _nodes_text(nodes: list[str]) -> str:
-    """linear ×2, add"""
+    """2 linear, add"""
     counts: dict[str, int] = {}
     for node in nodes:
         counts[node] = counts.get(node, 0) + 1
-    text = ", ".join(f"{n} ×{c}" if c > 1 else n for n, c in counts.items())
+    text = ", ".join(f"{c} {n}" if c > 1 else n for n, c in counts.items())
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -73,7 +73,8 @@ def print_summary(record: dict[str, Any], file: TextIO) -> None:
     made.row("weights", f"{bytes_text(size['weights'])}, {record['weights']}")
     made.row(
         "program",
-        f"{bytes_text(size['program'])}: {record['phases']} phases, {record['functions']} functions",
+        f"{bytes_text(size['program'])}: {record['phases']} phases of {record['functions']} "
+        "functions",
     )
     seconds = record["seconds"]
     parts = ", ".join(f"{k} {seconds_text(v)}" for k, v in seconds.items() if k != "total")

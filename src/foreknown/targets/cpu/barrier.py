@@ -1,4 +1,4 @@
-"""What a barrier costs here: a program whose phases do nothing, run by the threads of a real one."""
+"""What a barrier costs: a program whose phases do nothing, run by the threads of a real one."""
 
 from __future__ import annotations
 
