@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 PROBLEM := "A bus carries 15 people. 9 get on and 12 get off. How many people are on the bus now?"
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 
 .PHONY: demo test lint setup coverage clean docs/cli.md
 .DELETE_ON_ERROR:

@@ -213,7 +213,7 @@ class Mix:
 
         Args:
             interleave: whether tokens of different sequences alternate within a step.
-            whole: whether each sequence is one chunk in a step of its own.
+            whole: whether each step is one sequence alone, in chunks as large as a step may be.
         """
         rng = np.random.default_rng(seed)
         each = [-(-n // BLOCK_TOKENS) for n in self.lengths]
@@ -229,8 +229,9 @@ class Mix:
             chosen = [s for s in rng.permutation(left) if rng.random() < 0.7] or left[:1]
             for s in chosen[:1] if whole else chosen:
                 n = self.lengths[s] - done[s]
-                if not whole:
-                    n = int(min(n, room, rng.choice([1, 1, 2, 5, 15, 16, 17, 33, 64])))
+                n = min(
+                    n, room if whole else int(rng.choice([1, 1, 2, 5, 15, 16, 17, 33, 64])), room
+                )
                 spans += [(int(s), p) for p in range(done[s], done[s] + n)]
                 done[s] += n
                 room -= n

@@ -51,11 +51,13 @@ def logits(
 
 @cache
 def alone(stored: str) -> dict[tuple[int, int], Array]:
-    """Each sequence by itself, in one chunk as far as a step reaches, on one thread."""
-    return logits(stored, MIX.steps(0, max_tokens=64, whole=False), n_threads=1)
+    """Each sequence by itself, in chunks as large as a step may be, on one thread."""
+    return logits(stored, MIX.steps(0, whole=True), n_threads=1)
 
 
-def assert_same(found: dict[tuple[int, int], Array], expected: dict[tuple[int, int], Array]) -> None:
+def assert_same(
+    found: dict[tuple[int, int], Array], expected: dict[tuple[int, int], Array]
+) -> None:
     assert found.keys() == expected.keys()
     for token, value in expected.items():
         assert_same_bits(found[token], value)

@@ -259,7 +259,9 @@ def reductions() -> dict[str, Node]:
     odd = special(40, 7)
     found["amax with nan"] = make("amax", odd, axes=(1,))
     found["amin with nan"] = make("amin", odd, axes=(1,))
-    found["sum of a permuted square"] = make("sum", _permuted(make("mul", b, b), 2, 0, 1), axes=(3,))
+    found["sum of a permuted square"] = make(
+        "sum", _permuted(make("mul", b, b), 2, 0, 1), axes=(3,)
+    )
     found["norm"] = make(
         "mul", b, make("rsqrt", make("add", make("sum", make("mul", b, b), axes=(3,)), const(1e-5)))
     )
@@ -302,7 +304,12 @@ def ordering() -> dict[str, Node]:
     found["renormalised"] = make("div", top, make("sum", top, axes=(1,)))
     grouped = make("reshape", shared, shape=(T, 4, 6))
     two = make("topk_values", grouped, k=2, largest=True)
-    chosen = make("topk_indices", make("reshape", make("sum", two, axes=(2,)), shape=(T, 4)), k=2, largest=True)
+    chosen = make(
+        "topk_indices",
+        make("reshape", make("sum", two, axes=(2,)), shape=(T, 4)),
+        k=2,
+        largest=True,
+    )
     zeros = make("mul", make("reshape", make("sum", two, axes=(2,)), shape=(T, 4)), const(0.0))
     ones = make("add", make("gather", zeros, chosen, axis=1), const(1.0))
     mask = make("scatter", zeros, chosen, ones, axis=1)
@@ -370,11 +377,15 @@ def linears() -> dict[str, Node]:
     found["leading axes and groups"] = make("linear", x(4, 3, 6, seed=4), weight("w.lg", 3, 18, 6))
     found["one group"] = make("linear", x(2, 1, 6, seed=4), weight("w.one", 1, 5, 6))
     found["f16"] = make("linear", x(9, seed=5), weight("w.f16", 9, 9, stored="f16"))
-    joined = make("concat", weight("w.a", 5, 9, stored="bf16"), weight("w.b", 20, 9, stored="bf16"), axis=0)
+    joined = make(
+        "concat", weight("w.a", 5, 9, stored="bf16"), weight("w.b", 20, 9, stored="bf16"), axis=0
+    )
     found["joined"] = make("linear", x(9, seed=5), joined)
     turned = make("permute", weight("w.turned", 9, 30, stored="bf16"), axes=(1, 0))
     found["turned"] = make("linear", x(9, seed=5), turned)
-    found["scaled"] = make("linear", x(9, seed=5), make("mul", weight("w.scaled", 8, 9), const(0.5)))
+    found["scaled"] = make(
+        "linear", x(9, seed=5), make("mul", weight("w.scaled", 8, 9), const(0.5))
+    )
     found["of a constant matrix"] = make("linear", x(9, seed=5), table(6, 9))
     found["of a constant number"] = make("linear", x(1, seed=5), const(np.full((1, 1), 2.5)))
     hidden = make("tanh", found["33 x 100 f32"])
@@ -417,10 +428,17 @@ def expert_choices() -> dict[str, Node]:
         "outside": make("experts", x(5, seed=3), w, outside),
         "outside with own x": make("experts", x(3, 5, seed=4), half, outside),
         "one": make("experts", x(1, 5, seed=4), half, integers(1, seed=5, low=0, high=6)),
-        "chosen by token": make("experts", x(5, seed=3), weight("e.token", VOCABULARY, 4, 5), make("reshape", make("tokens"), shape=(T, 1))),
+        "chosen by token": make(
+            "experts",
+            x(5, seed=3),
+            weight("e.token", VOCABULARY, 4, 5),
+            make("reshape", make("tokens"), shape=(T, 1)),
+        ),
         "also read": make("mul", x(4, 3, 2, seed=6), tied),
         "tied": make("experts", x(2, seed=7), tied, integers(2, seed=8, low=0, high=4)),
-        "second layer": make("experts", make("experts", x(5, seed=3), w, index), weight("e.down", 6, 5, 18), index),
+        "second layer": make(
+            "experts", make("experts", x(5, seed=3), w, index), weight("e.down", 6, 5, 18), index
+        ),
     }
 
 
@@ -499,24 +517,43 @@ def scans() -> dict[str, Node]:
         "number": make("scan", const(0.5), a),
         "vector": make("scan", const(0.5), x(37, seed=8)),
         "one": make("scan", const(0.5), x(1, seed=8)),
+        "of rank 1": make("scan", const(0.5), make("reshape", x(1, seed=8), shape=(T,))),
         "three axes": make("scan", decay(3, 5, 1, seed=9), value),
         "first axis of one": make("scan", decay(1, 5, 1, seed=9), x(1, 5, 4, seed=10)),
         "rank one": make("scan", decay(3, 1, 1, seed=11), value, make("neg", key), key),
         "rank one of one head": make(
-            "scan", decay(1, 1, 1, seed=11), x(1, 5, 7, seed=12), x(1, 5, seed=13, high=0.2, low=0.0), x(1, 5, seed=14, high=0.2, low=-0.2)
+            "scan",
+            decay(1, 1, 1, seed=11),
+            x(1, 5, 7, seed=12),
+            x(1, 5, seed=13, high=0.2, low=0.0),
+            x(1, 5, seed=14, high=0.2, low=-0.2),
         ),
         "rank one of a matrix": make(
-            "scan", decay(5, 1, seed=15), x(5, 7, seed=16), x(5, seed=17, high=0.2, low=0.0), x(5, seed=18, high=0.2, low=-0.2)
+            "scan",
+            decay(5, 1, seed=15),
+            x(5, 7, seed=16),
+            x(5, seed=17, high=0.2, low=0.0),
+            x(5, seed=18, high=0.2, low=-0.2),
         ),
         "rank one of four axes": make(
-            "scan", decay(2, 3, 1, 1, seed=15), x(2, 3, 5, 4, seed=16), x(2, 3, 5, seed=17, high=0.2, low=0.0), x(2, 3, 5, seed=18, high=0.2, low=-0.2)
+            "scan",
+            decay(2, 3, 1, 1, seed=15),
+            x(2, 3, 5, 4, seed=16),
+            x(2, 3, 5, seed=17, high=0.2, low=0.0),
+            x(2, 3, 5, seed=18, high=0.2, low=-0.2),
         ),
-    }  # fmt: skip
-    outer = make("mul", make("reshape", x(3, 5, seed=19), shape=(T, 3, 5, 1)), make("reshape", x(3, 7, seed=20), shape=(T, 3, 1, 7)))
+    }
+    outer = make(
+        "mul",
+        make("reshape", x(3, 5, seed=19), shape=(T, 3, 5, 1)),
+        make("reshape", x(3, 7, seed=20), shape=(T, 3, 1, 7)),
+    )
     found["outer product"] = make("scan", decay(3, 5, 1, seed=21), outer)
     found["of a scan"] = make("scan", const(0.9), make("tanh", found["plain"]))
     found["of a view"] = make("scan", const(0.5), _permuted(a, 1, 0))
-    found["read by rows"] = make("sum", make("mul", found["three axes"], x(3, 5, 1, seed=22)), axes=(2,))
+    found["read by rows"] = make(
+        "sum", make("mul", found["three axes"], x(3, 5, 1, seed=22)), axes=(2,)
+    )
     return found
 
 
@@ -543,7 +580,12 @@ def selections() -> dict[str, Node]:
         "linear before": select(make("linear", a, weight("r.v", 19, 6, stored="bf16"))),
         "softmax after": make("exp", make("sub", chosen, make("amax", chosen, axes=(2,)))),
         "two selections": make("add", chosen, select(make("exp", a))),
-        "experts after": make("experts", select(x(6, seed=3)), weight("r.e", 4, 5, 6), select(integers(2, seed=2, low=0, high=4))),
+        "experts after": make(
+            "experts",
+            select(x(6, seed=3)),
+            weight("r.e", 4, 5, 6),
+            select(integers(2, seed=2, low=0, high=4)),
+        ),
         "matmul after": make("matmul", chosen, table(6, 3)),
         "topk after": make("topk_indices", chosen, k=3, largest=True),
         "take after": make("take", table(VOCABULARY, 3), select(make("tokens"))),

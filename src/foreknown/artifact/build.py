@@ -35,8 +35,8 @@ from foreknown.artifact.format import (
     open_artifact,
 )
 from foreknown.artifact.pack import pack
-from foreknown.checkpoint import open_checkpoint
-from foreknown.errors import ArtifactError, ForeknownError
+from foreknown.checkpoint import Checkpoint, open_checkpoint
+from foreknown.errors import ArtifactError, CheckpointError, ForeknownError
 from foreknown.graph.ir import Graph
 from foreknown.graph.text import print_graph
 from foreknown.graph.verify import verify
@@ -110,6 +110,7 @@ def compile_checkpoint(
     with clock.part("capture"):
         progress("capturing the graph", 0, 1)
         checkpoint = open_checkpoint(source)
+        _require_readable(checkpoint)
         captured = _capture(source, options, checkpoint.config.max_position_embeddings)
         progress("capturing the graph", 1, 1)
     with clock.part("plan"):
@@ -296,7 +297,26 @@ def _reusable(destination: Path, fingerprint: str) -> str | None:
     )
 
 
+def _require_readable(checkpoint: Checkpoint) -> None:
+    """Have damage show before minutes of work, not after."""
+    if checkpoint.tensors is None:
+        raise CheckpointError(
+            "there are no weights",
+            where=str(checkpoint.directory),
+            remedy="add the *.safetensors files",
+        )
+    if checkpoint.has_tokenizer:
+        assert checkpoint.tokenizer
+    assert checkpoint.generation
+    assert checkpoint.chat_template is None or checkpoint.chat_template.sources
+
+
 def _require_replaceable(destination: Path) -> None:
+    there = next(place for place in destination.parents if place.exists())
+    if os.statvfs(there).f_flag & os.ST_RDONLY:
+        raise ArtifactError(
+            "the disk is read-only", where=str(there), remedy="write the artifact to another place"
+        )
     if destination.exists() and not is_artifact(destination):
         if destination.is_dir() and not any(destination.iterdir()):
             return
@@ -313,20 +333,25 @@ def _directory_for(destination: Path, weights_bytes: int) -> Iterator[Path]:
     partial = destination.with_name(f".{destination.name}.partial-{os.getpid()}")
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
+        partial.mkdir()
         free = shutil.disk_usage(destination.parent).free
         if free < weights_bytes:
             raise ArtifactError(
-                f"{weights_bytes >> 20} MiB are needed and {free >> 20} MiB are free on the disk",
+                f"{-(-weights_bytes >> 20)} MiB are needed and {free >> 20} MiB are free "
+                "on the disk",
                 where=str(destination.parent),
                 remedy="free some space, or write the artifact to another disk",
             )
-        partial.mkdir()
         yield partial
         _sync(partial)
         if destination.exists():
             old = destination.with_name(f".{destination.name}.old-{os.getpid()}")
             destination.rename(old)
-            partial.rename(destination)
+            try:
+                partial.rename(destination)
+            except BaseException:
+                old.rename(destination)
+                raise
             shutil.rmtree(old)
         else:
             partial.rename(destination)
@@ -337,7 +362,8 @@ def _directory_for(destination: Path, weights_bytes: int) -> Iterator[Path]:
             errno.EACCES: ("there is no permission to write here", "choose another place"),
         }
         what, remedy = reasons.get(
-            error.errno or 0, (f"the artifact cannot be written: {error}", "")
+            error.errno or 0,
+            (f"the artifact cannot be written: {error}", "look at the disk, or choose another"),
         )
         raise ArtifactError(what, where=str(destination), remedy=remedy) from None
     finally:

@@ -15,7 +15,7 @@ import foreknown
 from foreknown.artifact.build import Options, Progress, compile_checkpoint
 from foreknown.artifact.format import Artifact, is_artifact, open_artifact
 from foreknown.checkpoint import Checkpoint, open_checkpoint
-from foreknown.errors import ArtifactError, CheckpointError
+from foreknown.errors import ArtifactError
 from foreknown.targets.cpu.toolchain import cache_directory, find_target
 
 PACKAGE = Path(foreknown.__file__).parent
@@ -97,13 +97,8 @@ def _beside(kept: Path, suffix: str) -> Path:
 
 def _origin(checkpoint: Checkpoint) -> str:
     """Changes with the checkpoint's files, and with this package's own."""
-    if checkpoint.tensors is None:
-        raise CheckpointError(
-            "there are no weights",
-            where=str(checkpoint.directory),
-            remedy="add the *.safetensors files",
-        )
-    digest = hashlib.sha256(f"{foreknown.__version__} {checkpoint.tensors.fingerprint()}".encode())
+    tensors = checkpoint.tensors.fingerprint() if checkpoint.tensors else ""
+    digest = hashlib.sha256(f"{foreknown.__version__} {tensors}".encode())
     own = [f for f in PACKAGE.rglob("*") if f.suffix in (".py", ".c", ".h")]
     texts = [checkpoint.directory / name for name in checkpoint.text_files()]
     code = sorted(checkpoint.directory.glob("*.py"))

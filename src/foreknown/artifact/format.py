@@ -124,7 +124,8 @@ def open_artifact(directory: Path) -> Artifact:
     """
     path = directory / MANIFEST
     try:
-        raw = json.loads(path.read_text())
+        text = path.read_text()
+        raw = json.loads(text)
     except FileNotFoundError:
         raise ArtifactError(
             "this is no artifact: it has no manifest",
@@ -143,6 +144,7 @@ def open_artifact(directory: Path) -> Artifact:
             remedy=COMPILE_AGAIN,
         )
     try:
+        raw.pop("checksum", None)
         manifest = Manifest(**{**raw, "sizes": Sizes(**raw["sizes"])})
     except (TypeError, KeyError) as error:
         raise ArtifactError(
@@ -150,6 +152,8 @@ def open_artifact(directory: Path) -> Artifact:
             where=str(path),
             remedy=COMPILE_AGAIN,
         ) from None
+    if text != manifest_json(manifest):
+        raise ArtifactError("the manifest is damaged", where=str(path), remedy=COMPILE_AGAIN)
     for name, digest in manifest.files.items():
         file = directory / name
         if not file.is_file() or file_digest(file) != digest:
@@ -164,5 +168,7 @@ def file_digest(path: Path) -> str:
 
 
 def manifest_json(manifest: Manifest) -> str:
-    """The manifest's text."""
-    return json.dumps(asdict(manifest), indent=2) + "\n"
+    """The manifest's text, with a checksum of itself, so that damage anywhere in it shows."""
+    record = asdict(manifest)
+    checksum = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+    return json.dumps({**record, "checksum": checksum}, indent=2) + "\n"

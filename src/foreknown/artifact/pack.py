@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from foreknown.errors import CheckpointError
 from foreknown.graph.interpret import evaluate
 from foreknown.graph.ir import Node, topological
-from foreknown.graph.ops import VIEW
-from foreknown.plan.constants import ALIGNMENT, LANES, Constant
+from foreknown.plan.constants import ALIGNMENT, LANES, Constant, moved_bf16
 from foreknown.targets.cpu.tools import is_finite, panels
 
 Array = NDArray[Any]
@@ -57,31 +56,32 @@ def pack(
 def _value(constant: Constant, weights: Weights) -> Array:
     """A constant's value in its stored format; bf16 that is only moved keeps its bits."""
     node = constant.node
-    if constant.stored == "bf16" and _is_moved(node):
+    names = {str(n.attrs["name"]): n for n in topological([node]) if n.op == "weight"}
+    if constant.stored == "bf16" and moved_bf16(node):
         value = evaluate_bits(node, weights)
-        finite = is_finite(value)
     else:
-        names = {str(n.attrs["name"]): n for n in topological([node]) if n.op == "weight"}
-        held = {name: _as_f32(weights.read(name), n) for name, n in names.items()}
-        value = evaluate(node, held)
-        # relative-position tables and masks are ours and may hold -inf; weights may not
-        finite = not names or value.dtype.kind != "f" or is_finite(value)
+        value = evaluate(node, {name: _as_f32(weights.read(name), n) for name, n in names.items()})
         if constant.stored == "bf16":
             value = to_bf16(value)
-    if not finite:
-        names_text = ", ".join(
-            str(n.attrs["name"]) for n in topological([node]) if n.op == "weight"
-        )
-        raise CheckpointError(
-            "a weight is not a finite number (NaN or infinity)",
-            where=names_text,
-            remedy="the checkpoint is damaged or its training diverged: get another copy",
-        )
+    # relative-position tables and masks are ours and may hold -inf; weights may not
+    if names and node.dtype == "f32" and not is_finite(value):
+        raise _not_finite(names, weights)
     return np.asarray(value)
 
 
-def _is_moved(node: Node) -> bool:
-    return all(n.op in VIEW or n.op == "weight" for n in topological([node]))
+def _not_finite(names: dict[str, Node], weights: Weights) -> CheckpointError:
+    culprits = [n for n, node in names.items() if not is_finite(_as_f32(weights.read(n), node))]
+    if culprits:
+        return CheckpointError(
+            "a weight is not a finite number (NaN or infinity)",
+            where=", ".join(culprits),
+            remedy="the checkpoint is damaged or its training diverged: get another copy",
+        )
+    return CheckpointError(
+        "weights become infinite in the format they are to be held in",
+        where=", ".join(names),
+        remedy="hold them in a wider one: --weights f32",
+    )
 
 
 def evaluate_bits(node: Node, weights: Weights) -> Array:

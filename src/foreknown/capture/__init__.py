@@ -87,7 +87,7 @@ def _capture(
     context = min(limit, context) if context else limit
     try:
         model = build_model(config, checkpoint.directory, trust_code, attention)
-        program = export(model)
+        program = export(model, context)
     except (CaptureError, UnsupportedOp) as error:
         raise _NotTraced(error) from error
     default = str(checkpoint.config.lookup("dtype", "torch_dtype") or "float32")
@@ -117,6 +117,10 @@ def _capture(
         raise UnsupportedOp(f"logits of {logits.sizes}")
     rows = reshape(logits, [Tokens(1), vocabulary])
     graph = Graph("step", {"logits": make("select_rows", rows.node, make("rows"))})
-    embeddings = model.get_input_embeddings()
-    vocab_size = int(getattr(embeddings, "num_embeddings", vocabulary))
-    return Captured(graph, weights, context, vocab_size)
+    return Captured(graph, weights, context, _vocab_size(graph, vocabulary))
+
+
+def _vocab_size(graph: Graph, vocabulary: int) -> int:
+    """The rows of the table that token ids are looked up in."""
+    tables = [n.args[0] for n in graph.nodes if n.op == "take" and n.args[1].op == "tokens"]
+    return min((d for t in tables for d in t.shape[:1] if isinstance(d, int)), default=vocabulary)

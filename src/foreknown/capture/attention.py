@@ -1,4 +1,4 @@
-"""Our attention function for transformers' interfaces: one opaque operator that keeps every argument.
+"""Our attention function for transformers: one opaque operator that keeps every argument.
 
 `foreknown::attend` stands in the exported graph where a model attends; `lower` turns it into the
 IR's `attend`. The mask that goes with it is computed in the open, from a marked row of query
@@ -27,8 +27,8 @@ IMPLEMENTATION = "foreknown"
 # attention needs to know of packed sequences (of which an export has one).
 _WITHOUT_EFFECT = frozenset(
     "cache_position position_ids use_cache output_attentions output_hidden_states return_dict "
-    "output_router_logits past_key_values past_key_value deterministic cu_seq_lens_q cu_seq_lens_k max_length_q "
-    "max_length_k logits_to_keep position_embeddings layer_idx hidden_states".split()
+    "output_router_logits past_key_values past_key_value deterministic cu_seq_lens_q "
+    "cu_seq_lens_k max_length_q max_length_k logits_to_keep position_embeddings layer_idx hidden_states".split()
 )
 
 torch.library.define(
@@ -39,7 +39,7 @@ torch.library.define(
 torch.library.define("foreknown::query_positions", "(Tensor positions) -> Tensor")
 
 
-@torch.library.register_fake("foreknown::attend")
+@torch.library.register_fake("foreknown::attend")  # type: ignore[untyped-decorator]
 def _attend_shape(
     query: torch.Tensor,
     key: torch.Tensor,
@@ -61,7 +61,7 @@ def _query_positions(positions: torch.Tensor) -> torch.Tensor:
     return positions.clone()
 
 
-@torch.library.register_fake("foreknown::query_positions")
+@torch.library.register_fake("foreknown::query_positions")  # type: ignore[untyped-decorator]
 def _query_positions_shape(positions: torch.Tensor) -> torch.Tensor:
     return torch.empty_like(positions)
 
@@ -81,7 +81,7 @@ def attend(
     position_bias: torch.Tensor | None = None,
     **others: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attention of [1, heads, tokens, width] queries over keys and values, [1, tokens, heads, width].
+    """Attention of queries, keys and values [1, heads, tokens, width]: [1, tokens, heads, width].
 
     Raises:
         UnsupportedOp: an argument is given whose meaning is not known.
@@ -125,13 +125,13 @@ def mask(
     kv_length: int,
     q_offset: int = 0,
     kv_offset: int = 0,
-    mask_function: Callable[..., torch.Tensor] = causal_mask_function,
+    mask_function: Callable[..., Any] = causal_mask_function,
     attention_mask: torch.Tensor | None = None,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
     **kwargs: Any,
 ) -> torch.Tensor:
-    """The mask [1, 1, tokens, tokens] as eager attention adds it: 0 where visible, else the least."""
+    """The mask that eager attention adds, [1, 1, tokens, tokens]: 0 or, where hidden, the least."""
     padding = prepare_padding_mask(attention_mask, kv_length, kv_offset)
     if padding is not None:
         mask_function = and_masks(mask_function, padding_mask_function(padding))

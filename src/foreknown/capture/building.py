@@ -7,6 +7,7 @@ position slopes …) hold true values.
 
 from __future__ import annotations
 
+import logging
 import mmap
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -63,14 +64,16 @@ def _unreserved(size: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """transformers and torch say nothing while it lasts."""
-    level = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
+    """transformers and torch say nothing while it lasts: what matters comes as an error."""
+    level, disabled = transformers_logging.get_verbosity(), logging.root.manager.disable
+    transformers_logging.set_verbosity(logging.ERROR)
+    logging.disable(logging.CRITICAL)  # torch prints whole graphs beside the errors it raises
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
+        logging.disable(disabled)
         transformers_logging.set_verbosity(level)
 
 
@@ -130,7 +133,7 @@ def build_model(
         options["experts_implementation"] = experts
     try:
         with quiet(), no_init_weights(), _Unreserved():
-            model = make(config, **options)
+            model: PreTrainedModel = make(config, **options)
         model.tie_weights(recompute_mapping=False)
     except Exception as error:
         raise CaptureError(
@@ -140,7 +143,8 @@ def build_model(
             remedy="check config.json",
         ) from error
     model.requires_grad_(False)
-    return model.eval()
+    model.train(False)
+    return model
 
 
 def _constructor(
@@ -157,9 +161,9 @@ def _constructor(
     if type(config) in AutoModelForCausalLM._model_mapping:
         return AutoModelForCausalLM.from_config
     for name in config.architectures or ():
-        cls = getattr(transformers, name, None)
-        if isinstance(cls, type) and issubclass(cls, PreTrainedModel):
-            return cls._from_config
+        found = getattr(transformers, name, None)
+        if isinstance(found, type) and issubclass(found, PreTrainedModel):
+            return found._from_config
     raise CaptureError(
         f"transformers {transformers.__version__} has no causal language model for a "
         f"configuration of type {config.model_type!r}",

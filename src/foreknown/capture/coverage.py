@@ -82,7 +82,7 @@ def cover(model_type: str, execute: Executor = interpreted, seed: int = 0) -> Co
 def cover_checkpoint(
     model_type: str, directory: str | Path, execute: Executor = interpreted
 ) -> Coverage:
-    """As `cover`, of a checkpoint on disk whose vocabulary has the tiny checkpoints' plain tokens."""
+    """As `cover`, of a checkpoint on disk that knows the tiny checkpoints' plain tokens."""
     started = time.monotonic()
     first = plain_tokens(PROMPT_TOKENS + DECODED_TOKENS, seed=3)
     second = plain_tokens(sum(CHUNKS), seed=4)

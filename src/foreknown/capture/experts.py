@@ -16,7 +16,7 @@ from foreknown.capture.attention import IMPLEMENTATION
 torch.library.define("foreknown::experts", "(Tensor x, Tensor w, Tensor index) -> Tensor")
 
 
-@torch.library.register_fake("foreknown::experts")
+@torch.library.register_fake("foreknown::experts")  # type: ignore[untyped-decorator]
 def _experts_shape(x: torch.Tensor, w: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     return x.new_empty(index.shape[0], index.shape[1], w.shape[1])
 
@@ -43,7 +43,7 @@ def _product(module: Any, name: str, x: torch.Tensor, index: torch.Tensor) -> to
     w = getattr(module, name)
     if module.is_transposed:
         w = w.transpose(1, 2)
-    y = torch.ops.foreknown.experts(x, w, index)
+    y: torch.Tensor = torch.ops.foreknown.experts(x, w, index)
     if module.has_bias:
         bias = torch.nn.functional.embedding(index, getattr(module, f"{name}_bias"))
         y = y + bias

@@ -6,6 +6,7 @@ import inspect
 from typing import Any
 
 import torch
+from torch import SymInt
 from torch.export import Dim, ExportedProgram
 from transformers import PreTrainedModel
 
@@ -30,13 +31,13 @@ class _Step(torch.nn.Module):
         return result.logits  # type: ignore[no-any-return]
 
 
-def export(model: PreTrainedModel) -> ExportedProgram:
+def export(model: PreTrainedModel, context: int) -> ExportedProgram:
     """The model's forward pass, traced for [1, T] token ids and made free of mutation.
 
     Raises:
-        CaptureError: the model's code cannot be traced.
+        CaptureError: the model's code cannot be traced, or takes another path for other lengths.
     """
-    tokens = torch.zeros(1, TRACED_TOKENS, dtype=torch.long)
+    tokens = torch.zeros(1, max(2, min(TRACED_TOKENS, context - 1)), dtype=torch.long)
     dynamic = {"input_ids": {1: Dim.DYNAMIC}}
     try:
         with quiet(), torch.no_grad(), exchanged(model) as recurrences:
@@ -47,6 +48,7 @@ def export(model: PreTrainedModel) -> ExportedProgram:
                 program = program.run_decompositions(_decompositions())
         with quiet():
             recurrences.prove()
+        _same_path(program, context)
         return program
     except ForeknownError:
         raise
@@ -56,6 +58,30 @@ def export(model: PreTrainedModel) -> ExportedProgram:
             where=_source(error),
             remedy="the forward pass must not decide by the values of tensors",
         ) from error
+
+
+def _same_path(program: ExportedProgram, context: int) -> None:
+    """That what was traced is what runs for any number of tokens from 2 to the context."""
+    for bounds in program.range_constraints.values():
+        if bounds.lower > 2 or bounds.upper < context:
+            raise _other_path(f"between {bounds.lower} and {bounds.upper} tokens only", "")
+    sizes = [n.meta["val"] for n in program.graph.nodes if isinstance(n.meta.get("val"), SymInt)]
+    if not sizes:
+        return
+    trials = {*range(2, 40), *(2**i + d for i in range(5, 21) for d in (-1, 0, 1)), context}
+    for guard in sizes[0].node.shape_env.guards:
+        for symbol in guard.expr.free_symbols:
+            for n in sorted(n for n in trials if n <= context):
+                if guard.expr.subs({symbol: n}) == False:  # noqa: E712  (sympy's own false)
+                    raise _other_path(f"not for {n} tokens ({guard.expr})", str(guard.sloc))
+
+
+def _other_path(when: str, where: str) -> CaptureError:
+    return CaptureError(
+        f"the model's code decides by the number of tokens: what was traced holds {when}",
+        where=where or "the model's own code",
+        remedy="give a smaller --context, or run the model with other software",
+    )
 
 
 def _needs_decomposition(program: ExportedProgram) -> bool:
@@ -70,8 +96,7 @@ def _needs_decomposition(program: ExportedProgram) -> bool:
 def _decompositions() -> Any:
     """Only what has no meaning of its own in `lower`."""
     every = torch.export.default_decompositions()
-    chosen = {op: f for op, f in every.items() if op._opname in _DECOMPOSED}
-    return chosen
+    return {op: f for op, f in every.items() if op._opname in _DECOMPOSED}  # type: ignore[no-untyped-call]
 
 
 _DECOMPOSED = frozenset("einsum".split())

@@ -1,8 +1,8 @@
-"""Linear recurrences behind their chunked forms: told by what a function takes, proved by what it gives.
+"""Linear recurrences behind their chunked forms: told by what they take, proved by what they give.
 
-Code that runs a recurrence over a sequence is written for speed, in chunks, and cannot be traced for
-any number of tokens. Its functions follow the argument names of the public kernels they stand in
-for. While a model is traced, a function whose arguments match a known recurrence is exchanged for
+Code that runs a recurrence over a sequence is written for speed, in chunks, and cannot be traced
+for any number of tokens. Its functions follow the argument names of the public kernels they stand
+in for. While a model is traced, a function whose arguments match a known recurrence is exchanged for
 that recurrence, written plainly over `foreknown::scan`. Afterwards both are run on random inputs
 with the very options that were used; where they differ, the model is refused.
 """
@@ -30,14 +30,15 @@ torch.library.define(
 )
 
 
-@torch.library.register_fake("foreknown::scan")
+@torch.library.register_fake("foreknown::scan")  # type: ignore[untyped-decorator]
 def _scan_shape(
     decay: torch.Tensor,
     input: torch.Tensor,
     out: torch.Tensor | None,
     into: torch.Tensor | None,
 ) -> torch.Tensor:
-    return input.new_empty(torch.broadcast_shapes(decay.shape, input.shape))
+    shape = torch.broadcast_shapes(decay.shape, input.shape)  # type: ignore[no-untyped-call]
+    return input.new_empty(shape)
 
 
 @torch.library.impl("foreknown::scan", "CPU")
@@ -48,7 +49,7 @@ def _scan(
     into: torch.Tensor | None,
 ) -> torch.Tensor:
     """S_t = decay_t S_{t-1} + input_t [+ out_t (into_t · S_{t-1})] over axis 1, from zero."""
-    decay, input = torch.broadcast_tensors(decay, input)
+    decay, input = torch.broadcast_tensors(decay, input)  # type: ignore[no-untyped-call]
     state = torch.zeros_like(input[:, 0])
     states = []
     for t in range(input.shape[1]):
@@ -86,7 +87,8 @@ def state_space_of_heads(
     dt_limit: tuple[float, float] = (0.0, float("inf")),
     **options: Any,
 ) -> Any:
-    """One decay a head: x [b, t, head, width], dt [b, t, head], A [head], B, C [b, t, group, state]."""
+    """A decay for each head: x [b, t, head, width], dt [b, t, head], A [head] and
+    B, C [b, t, group, state]."""
     if dt_bias is not None:
         dt = dt + dt_bias
     if dt_softplus:
@@ -116,7 +118,8 @@ def state_space_of_channels(
     delta_softplus: bool = False,
     **options: Any,
 ) -> Any:
-    """A decay for each channel and state: u, delta [b, channel, t], A [channel, state], B, C [b, state, t]."""
+    """A decay for each channel and state: u, delta [b, channel, t], A [channel, state] and
+    B, C [b, state, t]."""
     if delta_bias is not None:
         delta = delta + delta_bias[..., None]
     if delta_softplus:
@@ -252,9 +255,9 @@ def _compare(
     b = expected[0] if isinstance(expected, tuple) else expected
     if isinstance(found, tuple) != isinstance(expected, tuple) or a.shape != b.shape:
         raise _refusal(original, "gives something else than a recurrence")
-    error = float((a - b).abs().max() / b.abs().max().clamp(min=1e-6))
-    if not error <= TOLERANCE:
-        raise _refusal(original, f"differs from its recurrence by {error:.1e}")
+    apart = float((a - b).abs().max() / b.abs().max().clamp(min=1e-6))
+    if not apart <= TOLERANCE:
+        raise _refusal(original, f"differs from its recurrence by {apart:.1e}")
 
 
 def _copied(value: Any) -> Any:
@@ -329,7 +332,7 @@ def _match(function: Any) -> _Form | None:
 
 @contextmanager
 def exchanged(model: torch.nn.Module) -> Iterator[Recurrences]:
-    """While it lasts, the functions of a model's modules that look like recurrences are recurrences."""
+    """While it lasts, what looks like a recurrence in the code of a model's modules is one."""
     made = Recurrences()
     changed: list[tuple[Any, str, Any]] = []
     modules = {type(m).__module__ for m in model.modules()}
@@ -361,7 +364,7 @@ def _exchange(
         owner = arguments.pop("self", None) if is_method else None
         if any(arguments.get(n) is not None for n in _NO_STATE):
             return original(*args, **kwargs)
-        called = original.__get__(owner) if is_method else original  # type: ignore[attr-defined]
+        called = original.__get__(owner) if is_method else original
         plain = {k: v for k, v in arguments.items() if not isinstance(v, torch.Tensor)}
         outlines = {
             k: (tuple(_trial_size(d) for d in v.shape), v.dtype)

@@ -12,7 +12,6 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
@@ -207,7 +206,7 @@ def _tensor(store: TensorStore, name: str) -> torch.Tensor:
         return torch.empty(array.shape, dtype=_TORCH[stored.dtype])
     # torch has no read-only tensors; nothing here writes, and the mapping would refuse it.
     with quiet():
-        return torch.frombuffer(memoryview(array).cast("B"), dtype=_TORCH[stored.dtype]).view(
+        return torch.frombuffer(memoryview(array.data).cast("B"), dtype=_TORCH[stored.dtype]).view(
             array.shape
         )
 
@@ -292,6 +291,3 @@ def _plan(
         else:
             sources[target] = source
     return sources, unused
-
-
-_ = np

@@ -1,4 +1,4 @@
-"""python -m foreknown.cli.document: docs/cli.md, made from the parser, so that they cannot differ."""
+"""python -m foreknown.cli.document: docs/cli.md, made from the parser so that it cannot drift."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Exit status: 0 done; 1 it could not be done, and standard error says what, where
 
 | variable | what it does |
 |---|---|
-| `FOREKNOWN_CACHE` | where compiled things and machine profiles are kept, instead of `~/.cache/foreknown` |
+| `FOREKNOWN_CACHE` | where compiled things and machine profiles are kept (`~/.cache/foreknown`) |
 | `FOREKNOWN_CC` | a C compiler's command line, instead of the clang in the `ziglang` package |
-| `FOREKNOWN_DEBUG` | 2: every phase's forecast beside what it took, with GB/s, GFLOP/s, share of the limit |
+| `FOREKNOWN_DEBUG` | 2: every phase's forecast beside what it took, GB/s, GFLOP/s, share of limit |
 | `FOREKNOWN_TRACEBACK` | 1: errors come with a stack trace |
 """
 

@@ -25,7 +25,7 @@ class Model:
     """A loaded model.
 
     Attributes:
-        resident_before: bytes this process held before.
+        resident_before: bytes this process held, less the program that was loaded.
         load_ms: to find, check and map it and to read its tokenizer; not to compile it.
         phase_times: of every step, if FOREKNOWN_DEBUG asks for them.
     """
@@ -65,7 +65,8 @@ def open_model(args: argparse.Namespace) -> Iterator[Model]:
     from foreknown.report.resident import resident_bytes
 
     artifact, ours = _find(args)
-    resident_before, start = resident_bytes(), time.perf_counter()
+    start = time.perf_counter()
+    resident_before = resident_bytes()
     try:
         loaded = load_program(artifact, n_threads=args.threads)
     except ArtifactError:
@@ -74,6 +75,7 @@ def open_model(args: argparse.Namespace) -> Iterator[Model]:
         artifact, _ = _find(args, afresh=True)
         start = time.perf_counter()
         loaded = load_program(artifact, n_threads=args.threads)
+    program_bytes = resident_bytes() - resident_before
     with loaded.program:
         checkpoint = open_checkpoint(artifact.checkpoint_directory)
         phase_times, program = (
@@ -84,6 +86,8 @@ def open_model(args: argparse.Namespace) -> Iterator[Model]:
             end_ids=checkpoint.generation.eos_token_ids,
             new_detokenizer=checkpoint.tokenizer.detokenizer if checkpoint.has_tokenizer else None,
         )
+        assert not checkpoint.has_tokenizer or checkpoint.tokenizer
+        resident_before = resident_bytes() - program_bytes
         load_ms = (time.perf_counter() - start) * 1e3
         yield Model(artifact, loaded, checkpoint, engine, resident_before, load_ms, phase_times)
 

@@ -328,6 +328,7 @@ def _matmul(args: tuple[Node, ...], attrs: Attrs) -> Inferred:
 def _experts(args: tuple[Node, ...], attrs: Attrs) -> Inferred:
     x, w, index = args
     _, n, k = w.shape
+    _require(x.dtype == w.dtype == "f32", "f32 rows and matrices")
     _require(w.rows is None and index.dtype == "i32" and len(index.shape) == 2, "i32[rows, chosen]")
     _require(x.shape in {(index.shape[0], k), (*index.shape, k)}, "x[rows, k] or [rows, chosen, k]")
     return "f32", (*index.shape, n)
@@ -339,6 +340,7 @@ def _attend(args: tuple[Node, ...], attrs: Attrs) -> Inferred:
     _require({"scale", "window", "chunk", "softcap", "sinks", "bias"} == set(attrs), "attributes")
     _require(len(extra) == bool(attrs["sinks"]) + bool(attrs["bias"]), "sinks and bias as declared")
     _require(q.rows is k.rows is v.rows is T, "rows of tokens")
+    _require(all(a.dtype == "f32" for a in args), "f32")
     _, heads, width = q.shape
     _, groups, key_width = k.shape
     _, value_groups, value_width = v.shape
@@ -362,6 +364,7 @@ def _shift(args: tuple[Node, ...], attrs: Attrs) -> Inferred:
 def _scan(args: tuple[Node, ...], attrs: Attrs) -> Inferred:
     decay, value, *rank_one = args
     _require(len(rank_one) in {0, 2} and value.rows is T, "decay, input and no or two vectors")
+    _require(all(a.dtype == "f32" for a in args), "f32")
     shape = broadcast_shapes(decay.shape, value.shape)
     for vector in rank_one:
         _require(len(shape) >= 3 and vector.shape[:-1] == shape[:-2], "vectors of the state's axes")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,8 @@ def write_machine(machine: Machine, path: Path) -> None:
         partial.write_text(machine_toml(machine), "utf-8")
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
         raise MachineError(
             f"the machine's profile cannot be kept: {error.strerror or error}",
             where=str(path),

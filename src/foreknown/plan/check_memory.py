@@ -14,7 +14,7 @@ import numpy as np
 from foreknown.errors import PlanError
 from foreknown.graph.ir import Node, Symbol
 from foreknown.plan.memory import Buffer
-from foreknown.plan.phases import Phase
+from foreknown.plan.phases import GIVEN, Phase
 
 
 def check_memory(
@@ -37,6 +37,9 @@ def check_memory(
         need = rows * int(np.prod(value.row_shape, dtype=np.int64)) * item
         if buffer.bytes < need or buffer.offset < 0 or buffer.offset % 64:
             raise PlanError(f"{value!r} needs {need} aligned bytes, {buffer} is what it was given")
+    for value in (v for p in phases for v in p.outputs):
+        if value not in place:
+            raise PlanError(f"{value!r} crosses a phase's border and has no place in the arena")
     stages = sorted({p.stage for p in phases})
     written: set[Node] = set()
     last_read = dict.fromkeys(results, stages[-1] + 1)
@@ -59,3 +62,6 @@ def check_memory(
                     f"at stage {stage} {held[i].value!r} and {held[j].value!r} share bytes",
                     where=f"{held[i]} and {held[j]}",
                 )
+    for value in results:
+        if value.op not in GIVEN and value not in written:
+            raise PlanError(f"{value!r} is a result that no phase writes")

@@ -95,13 +95,14 @@ def stored_as(node: Node, weights: str) -> str:
     if weights in {"f32", "bf16"}:
         matrix = len(node.shape) >= 2 and all(isinstance(d, int) and d > 1 for d in node.shape[-2:])
         return weights if matrix and _has_weight(node) else "f32"
-    return "bf16" if _moved_bf16(node) else "f32"
+    return "bf16" if moved_bf16(node) else "f32"
 
 
-def _moved_bf16(node: Node) -> bool:
+def moved_bf16(node: Node) -> bool:
+    """Whether a constant is elements of bf16 weights in another place, and nothing else."""
     if node.op == "weight":
         return node.attrs["stored"] == "bf16"
-    return node.op in VIEW and all(map(_moved_bf16, node.args))
+    return node.op in VIEW and all(map(moved_bf16, node.args))
 
 
 def _has_weight(node: Node) -> bool:

@@ -16,7 +16,7 @@ from foreknown.graph.batch import BLOCK_TOKENS
 from foreknown.machine import Machine, Work, seconds
 from foreknown.plan.costs import Cost, Formula
 
-BASIS = "rooflines of this machine; the run can reach them, not beat them"
+BASIS = "rooflines: the best that this machine, as calibrated, can do"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from typing import TextIO
 
@@ -54,5 +55,9 @@ class Table:
             drawn.add_column(name, justify="right" if name in self.right else "left")
         for cells in self.rows:
             drawn.add_row(*(Text(cell) for cell in cells))
-        wide = None if file.isatty() else 160
-        Console(file=file, width=wide, highlight=False).print(drawn)
+        if file.isatty():
+            Console(file=file, highlight=False).print(drawn)
+            return
+        paper = io.StringIO()
+        Console(file=paper, width=160, highlight=False).print(drawn)
+        file.writelines(f"{line.rstrip()}\n" for line in paper.getvalue().splitlines())

@@ -11,6 +11,7 @@ from torch.export.graph_signature import InputKind
 from torch.fx import Node as FxNode
 
 from foreknown.capture.lower import (  # noqa: F401  (each registers its rules)
+    complexes,
     elementwise,
     lookups,
     masks,

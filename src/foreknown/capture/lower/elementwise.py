@@ -8,7 +8,7 @@ from typing import Any
 
 from foreknown.capture.lower import scores
 from foreknown.capture.lower.layout import Value, align, constant
-from foreknown.capture.lower.lowering import Lowering, dtype_name
+from foreknown.capture.lower.lowering import Lowering
 from foreknown.capture.lower.rules import rule
 from foreknown.errors import UnsupportedOp
 from foreknown.graph.ir import const, make
@@ -78,8 +78,9 @@ def _arithmetic(op: str) -> Callable[..., Any]:
     return lower
 
 
-for _name, _op in {"add": "add", "sub": "sub", "mul": "mul"}.items():
-    rule(f"aten.{_name}")(_arithmetic(_op))
+for _op, _names in {"add": "add", "sub": "sub subtract", "mul": "mul multiply"}.items():
+    for _name in _names.split():
+        rule(f"aten.{_name}")(_arithmetic(_op))
 
 
 @rule("aten.rsub")
@@ -88,7 +89,7 @@ def _rsub(low: Lowering, x: Operand, other: Operand, alpha: float = 1) -> Any:
     return elementwise("sub", as_value(other, dtype), as_value(_scaled(x, alpha, dtype), dtype))
 
 
-@rule("aten.div")
+@rule("aten.div", "aten.divide", "aten.true_divide")
 def _div(low: Lowering, x: Operand, other: Operand, rounding_mode: str | None = None) -> Any:
     if scores.involved(x, other):
         return scores.binary(low, "div", x, other, 1)
@@ -196,6 +197,9 @@ for (
     _name
 ) in "neg abs exp expm1 log log1p sqrt rsqrt tanh sigmoid erf sin cos floor ceil sign".split():
     rule(f"aten.{_name}")(_unary(_name))
+rule("aten.negative")(_unary("neg"))
+rule("aten.absolute")(_unary("abs"))
+rule("aten.special_expit")(_unary("sigmoid"))
 
 
 @rule("aten.round")
@@ -323,8 +327,16 @@ def _comparison(op: str) -> Callable[..., Any]:
     return lower
 
 
-for _name in "eq ne lt le gt ge".split():
-    rule(f"aten.{_name}")(_comparison(_name))
+for _op, _name in {
+    "eq": "eq",
+    "ne": "ne not_equal",
+    "lt": "lt less",
+    "le": "le less_equal",
+    "gt": "gt greater",
+    "ge": "ge greater_equal",
+}.items():
+    for _alias in _name.split():
+        rule(f"aten.{_alias}")(_comparison(_op))
 
 
 def _logical(op: str) -> Callable[..., Any]:
@@ -424,7 +436,7 @@ def _nan_to_num(
 )
 def _copy(low: Lowering, x: Operand = None, **options: Any) -> Any:
     x = options.get("input", options.get("positions", x)) if x is None else x
-    if options.get("train") or options.get("p") and options.get("train"):
+    if options.get("train"):
         raise UnsupportedOp("dropout in training")
     if not isinstance(x, Value):
         return x

@@ -93,7 +93,7 @@ class Known:
                 return node.target(*args, **kwargs)
         except Exception as error:
             raise UnsupportedOp(
-                f"{node.target}, which fails at {tokens} tokens: {' '.join(str(error).split())[:200]}"
+                f"{node.target}, which fails at {tokens} tokens: {str(error)[:150]}"
             ) from error
 
     def array(self, node: FxNode, tokens: int, rows: tuple[int, ...] | None = None) -> NDArray[Any]:
@@ -108,9 +108,9 @@ class Known:
             if n in self.constants:
                 continue
             for leaf in tree_leaves((n.args, dict(n.kwargs))):
-                if isinstance(leaf, (int, float)) and not isinstance(leaf, bool):
-                    if abs(leaf) < 2**31:
-                        found.add(int(abs(leaf)))
+                number = isinstance(leaf, int | float) and not isinstance(leaf, bool)
+                if number and abs(leaf) < 2**31:
+                    found.add(int(abs(leaf)))
         return found
 
 
@@ -172,9 +172,10 @@ def _filled(node: FxNode, tokens: int) -> torch.Tensor:
     shape = [
         d
         if isinstance(d, int)
-        else int(d.node.expr.subs({s: tokens for s in d.node.expr.free_symbols}))
+        else int(d.node.expr.subs(dict.fromkeys(d.node.expr.free_symbols, tokens)))
         for d in example.shape
     ]
     name = node.target.overloadpacket.__name__  # type: ignore[union-attr]
     fill = _LIKE[name] if _LIKE[name] < 2 else node.args[_LIKE[name] - 1]
+    assert isinstance(fill, int | float)
     return torch.full(shape, fill, dtype=example.dtype)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from foreknown.errors import UnsupportedOp
-from foreknown.graph.ir import Dim, Node, Symbol, T, make
+from foreknown.graph.ir import Dim, Literal, Node, Symbol, T, const, make
 
 Group = tuple[Dim, ...]
 Axes = tuple[Group, ...]
@@ -71,6 +71,18 @@ def group_size(group: Group) -> Size:
     return Tokens(times) if T in group else times
 
 
+def numbers(*sizes: object) -> tuple[int, ...]:
+    """Sizes that must not depend on the number of tokens.
+
+    Raises:
+        UnsupportedOp: one does.
+    """
+    found = tuple(size for size in sizes if isinstance(size, int))
+    if len(found) != len(sizes):
+        raise UnsupportedOp("a size that depends on the number of tokens")
+    return found
+
+
 def ints(axes: Axes) -> tuple[int, ...]:
     return tuple(a for g in axes for a in g if isinstance(a, int))
 
@@ -100,7 +112,13 @@ def reshape_node(node: Node, shape: Sequence[Dim]) -> Node:
     shape = tuple(shape)
     while node.op == "reshape":
         (node,) = node.args
-    return node if node.shape == shape else make("reshape", node, shape=shape)
+    if node.shape == shape:
+        return node
+    if node.op == "const":
+        literal = node.attrs["value"]
+        assert isinstance(literal, Literal)
+        return const(literal.array.reshape(numbers(*shape)))
+    return make("reshape", node, shape=shape)
 
 
 def reshape(x: Value, sizes: Sequence[Size]) -> Value:
@@ -231,5 +249,6 @@ def split_tokens(x: Value) -> tuple[int, int]:
     at = group.index(T)
     outer = group[0] if at else 1
     inner = group[at + 1] if at + 1 < len(group) else 1
-    assert isinstance(outer, int) and isinstance(inner, int)
+    assert isinstance(outer, int)
+    assert isinstance(inner, int)
     return outer, inner

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from foreknown.capture.lower.elementwise import as_value, cast, elementwise, number
+from foreknown.capture.lower.elementwise import as_value, cast, elementwise
 from foreknown.capture.lower.layout import (
     Tokens,
     Value,
@@ -18,7 +18,6 @@ from foreknown.capture.lower.layout import (
     permute,
     reshape,
     reshape_node,
-    spaced,
 )
 from foreknown.capture.lower.lowering import Lowering
 from foreknown.capture.lower.rules import rule
@@ -82,47 +81,18 @@ def _index(low: Lowering, x: Value, indices: Sequence[Value | None]) -> Value:
     given = [(i, index) for i, index in enumerate(indices) if index is not None]
     if any(index.node.dtype == "bool" for _, index in given):
         raise UnsupportedOp("a choice by a mask")
-    # an index of zeros into an axis of one element only says where the axes go
-    if len(given) == 1:
-        ((axis, index),) = given
-        if isinstance(x.sizes[axis], Tokens):
-            return _tokens_by_position(x, axis, index)
-        return _take_axis(x, axis, index)
-    result = _gathered(x, given)
-    if result is None:
+    if len(given) > 1:
         raise UnsupportedOp("a choice by several indices at once")
-    return result
+    ((axis, index),) = given
+    if isinstance(x.sizes[axis], Tokens):
+        return _tokens_by_position(x, axis, index)
+    return _take_axis(x, axis, index)
 
 
 def _tokens_by_position(x: Value, axis: int, index: Value) -> Value:
     if index.node.op == "positions" and index.axes == ((T,),) and x.axes[axis] == (T,):
         return x
     raise UnsupportedOp("tokens chosen by index")
-
-
-def _gathered(x: Value, given: Sequence[tuple[int, Value]]) -> Value | None:
-    """x[arange, index] patterns: all indices but one walk along an axis in step with the result."""
-    from foreknown.capture.lower.layout import align
-
-    axes = [axis for axis, _ in given]
-    if axes != list(range(axes[0], axes[0] + len(axes))) or axes[0] != 0:
-        return None
-    nodes, out = align([index for _, index in given])
-    chosen: list[int] = []
-    for place, (axis, index) in enumerate(given):
-        padded = Value(index.node, ((),) * (len(out) - index.rank) + index.axes)
-        if _walks(padded, x, axis, out):
-            continue
-        if x.axes[axis] == () and not padded.node.rows:
-            continue
-        chosen.append(place)
-    if len(chosen) != 1:
-        return None
-    return None
-
-
-def _walks(index: Value, x: Value, axis: int, out: Any) -> bool:
-    return index.node.op == "positions" and x.axes[axis] == (T,)
 
 
 @rule("aten.gather")
@@ -204,6 +174,3 @@ def _one_hot(low: Lowering, x: Value, num_classes: int = -1) -> Value:
 @rule("aten.bucketize", "aten.searchsorted")
 def _bucketize(low: Lowering, **options: Any) -> Value:
     raise UnsupportedOp("a search in sorted values")
-
-
-_ = number, spaced

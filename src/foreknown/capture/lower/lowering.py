@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import sympy
 import torch
 from numpy.typing import NDArray
 from torch._ops import OpOverload
@@ -31,7 +30,18 @@ _DTYPES = {
     torch.int8: "i32",
     torch.uint8: "i32",
     torch.bool: "bool",
+    torch.complex64: "f32",  # of each part
 }
+
+
+_UNFORESEEN = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
 
 
 class Lowering:
@@ -55,9 +65,15 @@ class Lowering:
             function = find_rule(node.target)
             if function is None:
                 raise UnsupportedOp(f"{node.target} has no meaning in the graph")
-            return function(self, **self._arguments(node))
+            arguments = self._arguments(node)
+            if any(isinstance(a, complexes.Complex) for a in arguments.values()):
+                name = str(node.target).split(".")[1]
+                return complexes.apply(self, name, function, arguments)
+            return function(self, **arguments)
         except (UnsupportedOp, GraphError) as error:
             raise self.refusal(error, node) from error
+        except _UNFORESEEN as error:
+            raise self.refusal(_unforeseen(error), node) from error
         finally:
             self.node = before
 
@@ -100,6 +116,8 @@ class Lowering:
         example = node.meta.get("val")
         if isinstance(example, (torch.SymInt, int)):
             return self.size(example)
+        if isinstance(example, (torch.SymFloat, torch.SymBool, float, bool)):
+            raise UnsupportedOp("the number of tokens as a value to compute with")
         if node in self.known:
             if isinstance(example, torch.Tensor) and _token_axes(example) > 1:
                 return node
@@ -126,7 +144,7 @@ class Lowering:
         return constant(const(many))
 
     def _table(self, node: FxNode) -> Value:
-        """Values of positions, evaluated up to the context; a formula where whole numbers have one."""
+        """Values of positions as a table up to the context; whole numbers in even steps, a formula."""
         axes = [self.size(d) for d in node.meta["val"].shape]
         at = next(i for i, d in enumerate(axes) if isinstance(d, Tokens))
         if axes[at] != Tokens(1):
@@ -172,15 +190,20 @@ class Lowering:
         return dtype_name(self.node.meta["val"].dtype)
 
 
+def _unforeseen(error: Exception) -> UnsupportedOp:
+    """A use of an operation that its rule was not written for."""
+    return UnsupportedOp(f"a use that is not foreseen: {type(error).__name__} {error}")
+
+
 def size_of(dim: torch.SymInt) -> Size:
-    expression = sympy.expand(dim.node.expr)
+    expression = dim.node.expr.expand()
     symbols = expression.free_symbols
     if not symbols:
         return int(expression)
     if len(symbols) == 1:
         (symbol,) = symbols
         times, plus = expression.coeff(symbol, 1), expression.coeff(symbol, 0)
-        if sympy.expand(times * symbol + plus - expression) == 0 and times.is_integer:
+        if (times * symbol + plus - expression).expand() == 0 and times.is_integer:
             return Tokens(int(times), int(plus))
     raise UnsupportedOp(f"a size of {expression} elements")
 
@@ -216,3 +239,6 @@ def source_line(node: FxNode) -> str:
     own = [f for f in frames if "modeling_" in f[0]] or frames
     file, line, code = own[-1]
     return f"{file.rsplit('site-packages/', 1)[-1]}:{line}: {code}"
+
+
+from foreknown.capture.lower import complexes  # noqa: E402

@@ -16,6 +16,7 @@ from foreknown.graph.ir import Node, const
 
 FULL_PAIRS = 2048  # contexts up to this are compared pair by pair
 HIDDEN = -1e20  # what is added to a score to hide it is less than this
+GATED = -1e3  # as hidden as this is a score of nought: e^-1000 is 0 in f32
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Visible:
 class Part:
     """One of the masks and biases of an attention.
 
-    kind: "add" (to the scores, `times` itself), "keep" (where true) or "hide" (where true).
+    kind: "add" (to the scores, `times` itself), "keep" (where true), "hide" (where true), or
+        "gate" (multiplied with: ones, and zeros that another part must hide).
     arrange: turns its values into [heads or 1, left or 1, right or 1].
     """
 
@@ -52,6 +54,8 @@ class Part:
         """What is added to the scores, [heads or 1, queries or 1, keys or 1]."""
         array = low.known.array(self.node, context, rows)
         array = self.arrange(array) if self.arrange else array.reshape(-1, *array.shape[-2:])
+        if self.kind == "gate" and not np.isin(array, (0, 1)).all():
+            raise UnsupportedOp("scores multiplied by more than zeros and ones")
         if array.dtype == np.bool_ or self.kind != "add":
             array = array != 0
             keep = ~array if self.kind == "hide" else array
@@ -60,9 +64,7 @@ class Part:
         return result if self.times == 1 else result * np.float32(self.times)
 
 
-def recognise(
-    low: Lowering, parts: Sequence[Part], causal: bool, swapped: bool = False
-) -> Visible:
+def recognise(low: Lowering, parts: Sequence[Part], causal: bool, swapped: bool = False) -> Visible:
     """What the sum of several masks and biases means.
 
     Args:
@@ -82,8 +84,8 @@ def recognise(
         else:
             context = _enough(low, parts)
     count = context if rows is None else len(rows)
-    hidden = np.zeros((1, 1, 1), np.float32)
-    by_key: NDArray[np.float64] | None = None
+    hidden, gates = np.zeros((1, 1, 1), np.float32), np.zeros((1, 1, 1), np.float32)
+    by_key: NDArray[Any] | None = None
     for part in parts:
         values = part.values(low, context, rows)
         if swapped:
@@ -92,10 +94,16 @@ def recognise(
             raise UnsupportedOp(f"a mask of {values.shape}")
         if values.shape[2] == 1:
             raise UnsupportedOp("a mask that is the same for all keys")
+        if part.kind == "gate":
+            gates = gates + values
+            continue
         if values.shape[1] == 1 and (values > HIDDEN).all():
             by_key = values[:, 0] + (0 if by_key is None else by_key)
         else:
             hidden = hidden + values
+    if (np.where(gates < 0, hidden, -np.inf) > GATED).any():
+        raise UnsupportedOp("scores multiplied by zero, and not hidden")
+    hidden = hidden + gates
     hidden = np.broadcast_to(hidden, (hidden.shape[0], count, context))
     visible = classify(hidden, context, rows, causal)
     if by_key is None:
@@ -105,15 +113,16 @@ def recognise(
     return replace(visible, bias=const(_slopes(by_key)))
 
 
-def _slopes(by_key: NDArray[np.float64]) -> NDArray[np.float32]:
-    """bias[heads, distance] of a bias by the key's position, which must be a slope for each head."""
+def _slopes(by_key: NDArray[Any]) -> NDArray[np.float32]:
+    """bias[heads, distance] of a bias by the key's position, which must be a slope a head."""
     n = by_key.shape[1]
     last = by_key[:, -1:]
     slope = (last - by_key[:, :1]) / (n - 1)
     line = by_key[:, :1] + slope * np.arange(n)
     if not (np.abs(line - by_key) <= 1e-6 * max(1.0, float(np.abs(by_key).max()))).all():
         raise UnsupportedOp("a position bias that depends on more than the distance")
-    return (-slope * np.arange(n)).astype(np.float32)
+    slopes: NDArray[np.float32] = (-slope * np.arange(n)).astype(np.float32)
+    return slopes
 
 
 def _enough(low: Lowering, parts: Sequence[Part]) -> int:
@@ -183,7 +192,7 @@ def _by_distance(added: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray
     Raises:
         UnsupportedOp: the bias depends on more than the distance.
     """
-    heads, n, _ = added.shape
+    n = added.shape[1]
     own = np.diagonal(added, axis1=1, axis2=2)[:, :, None]
     relative = added.astype(np.float64) - own
     last = relative[:, n - 1, ::-1]  # by distance, from 0

@@ -15,6 +15,7 @@ from foreknown.capture.lower.layout import (
     expand,
     node_shape,
     normal,
+    numbers,
     permute,
     reshape_node,
 )
@@ -26,10 +27,10 @@ from foreknown.graph.ir import Node, T, const, make
 
 def heads_of(x: Value) -> Node:
     """[1, heads, tokens, width] as [T, heads, width]."""
-    batch, heads, tokens, width = x.sizes
+    batch, _, tokens, _ = x.sizes
     if batch != 1 or tokens != Tokens(1) or not x.node.rows:
         raise UnsupportedOp(f"attention over {x.sizes}")
-    assert isinstance(heads, int) and isinstance(width, int)
+    heads, width = numbers(x.sizes[1], x.sizes[3])
     return reshape_node(x.node, (T, heads, width))
 
 
@@ -160,22 +161,23 @@ def _state(x: Value, state: tuple[int, ...]) -> Node:
     """The node of [1, T, …] with every axis of the state in place, be it of one element."""
     if x.rank != len(state) + 2 or x.axes[0] != () or x.axes[1] not in ((), (T,)):
         raise UnsupportedOp(f"a recurrence with {x.sizes}")
-    sizes = [d for d in x.sizes[2:] if isinstance(d, int)]
-    return reshape_node(x.node, ([T] if x.node.rows else []) + sizes)
+    rows = (T,) if x.node.rows else ()
+    return reshape_node(x.node, (*rows, *numbers(*x.sizes[2:])))
 
 
 @dataclass(frozen=True)
 class Padded:
     """A value with more on its token axis: index j there is token j - before.
 
-    zeros: whether what is before the first token is zero, so that it may be shifted into view.
+    What is before the first token is zero, or `fill` in each channel: what a convolution of
+    zeros gives, its bias.
     """
 
     value: Value
     axis: int
     before: int
     size: Tokens
-    zeros: bool
+    fill: Node | None = None
 
     @property
     def rank(self) -> int:
@@ -200,13 +202,16 @@ class Padded:
         back = self.before - start
         if back < 0:
             raise UnsupportedOp("tokens that look at later ones")
-        if back and not self.zeros:
-            raise UnsupportedOp("what a convolution gives before the first token")
-        return Value(shifted(self.value.node, back), self.value.axes)
+        return Value(shifted(self.value.node, back, self.fill), self.value.axes)
 
 
-def shifted(node: Node, back: int) -> Node:
-    return make("shift", node, n=back) if back else node
+def shifted(node: Node, back: int, fill: Node | None = None) -> Node:
+    """The node `back` tokens earlier; before the first token zero, or `fill` where it is given."""
+    if not back:
+        return node
+    if fill is None:
+        return make("shift", node, n=back)
+    return make("add", make("shift", make("sub", node, fill), n=back), fill)
 
 
 def pad(low: Lowering, x: Any, amounts: list[int], fill: float) -> Any:
@@ -236,7 +241,7 @@ def pad(low: Lowering, x: Any, amounts: list[int], fill: float) -> Any:
     if tokens is None:
         return x
     axis, before, after = tokens
-    padded = Padded(x, axis, before, Tokens(1, before + after), zeros=True)
+    padded = Padded(x, axis, before, Tokens(1, before + after))
     return padded.cut(0, Tokens(1)) if before + after == 0 else padded
 
 
@@ -255,15 +260,16 @@ def _conv1d(
         raise UnsupportedOp("a convolution in strides")
     x = input.value if isinstance(input, Padded) else input
     channels = x.rank - 2
-    if x.axes[x.rank - 1] != (T,) or (isinstance(input, Padded) and not input.zeros):
+    fill = input.fill if isinstance(input, Padded) else None
+    if x.axes[x.rank - 1] != (T,):
         raise UnsupportedOp("a convolution that is not over tokens")
-    outputs, inputs, taps = weight.sizes
-    assert isinstance(outputs, int) and isinstance(inputs, int) and isinstance(taps, int)
+    outputs, inputs, taps = numbers(*weight.sizes)
     kernel = reshape_node(weight.node, (outputs, inputs, taps))
     total: Node | None = None
     for k in range(taps):
         tap = make("slice", kernel, axis=2, start=k, stop=k + 1, step=1) if taps > 1 else kernel
-        back = shifted(reshape_node(x.node, (T, groups * inputs)), (taps - 1 - k) * dilation[0])
+        row = reshape_node(x.node, (T, groups * inputs))
+        back = shifted(row, (taps - 1 - k) * dilation[0], fill)
         if inputs == 1 and outputs == groups:
             term = make("mul", back, reshape_node(tap, (outputs,)))
         elif groups == 1:
@@ -274,17 +280,20 @@ def _conv1d(
             term = reshape_node(term, (T, outputs))
         total = term if total is None else make("add", total, term)
     assert total is not None
+    size = low.result_sizes()[-1]
+    assert isinstance(size, Tokens)
     if bias is not None:
-        total = make("add", total, reshape_node(bias.node, (outputs,)))
+        bias_row = reshape_node(bias.node, (outputs,))
+        total = make("add", total, bias_row)
     axes = (*x.axes[:channels], normal((outputs,)), (T,))
     result = Value(reshape_node(total, node_shape(axes)), axes)
     reach = (taps - 1) * dilation[0]
+    if fill is not None and (padding[0] or size != Tokens(1)):
+        raise UnsupportedOp("a convolution of a convolution that is padded in between")
     before = (input.before if isinstance(input, Padded) else 0) + padding[0] - reach
-    size = low.result_sizes()[-1]
-    assert isinstance(size, Tokens)
     if size == Tokens(1) and before == 0:
         return result
-    return Padded(result, x.rank - 1, before, size, zeros=False)
+    return Padded(result, x.rank - 1, before, size, None if bias is None else bias_row)
 
 
 from foreknown.capture.lower import views  # noqa: E402

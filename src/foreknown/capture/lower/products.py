@@ -9,12 +9,12 @@ from foreknown.capture.lower.elementwise import elementwise, number
 from foreknown.capture.lower.layout import (
     Axes,
     Group,
-    Tokens,
     Value,
     insert_axis,
     ints,
     node_shape,
     normal,
+    numbers,
     permute,
     reshape,
     reshape_node,
@@ -35,8 +35,7 @@ def _linear(low: Lowering, input: Value, weight: Value, bias: Value | None = Non
 
 def contract_last(x: Value, w: Value) -> Value:
     """x[..., k] with w[n, k] gives [..., n]."""
-    n, k = w.sizes
-    assert isinstance(n, int) and isinstance(k, int)
+    n, k = numbers(*w.sizes)
     matrix = reshape_node(w.node, (n, k))
     rows = reshape_node(x.node, (*node_shape(x.axes[:-1]), *((1,) if k == 1 else (k,))))
     if T in x.axes[-1]:
@@ -141,12 +140,11 @@ def _by_weight(a: Value, b: Value) -> Value:
     moved = permute(a, order)
     weight = permute(b, [*free, *grouped, b.rank - 1, b.rank - 2])
     groups = tuple(a.axes[i] for i in grouped)
-    k, n = b.sizes[-2], b.sizes[-1]
-    assert isinstance(k, int) and isinstance(n, int)
+    k, n = numbers(*b.sizes[-2:])
     rows = reshape_node(moved.node, (*node_shape(moved.axes[:-1]), k))
-    matrix = reshape_node(weight.node, (*ints(groups), n, k))
+    matrices = reshape_node(weight.node, (*ints(groups), n, k))
     axes = (*moved.axes[:-1], normal((n,)))
-    result = Value(reshape_node(make("linear", rows, matrix), node_shape(axes)), axes)
+    result = Value(reshape_node(make("linear", rows, matrices), node_shape(axes)), axes)
     # now [free, m, grouped, n]; back to [batch, m, n]
     back = [order.index(i) if i != a.rank - 1 else a.rank - 1 for i in range(a.rank)]
     return permute(result, back)
@@ -184,8 +182,7 @@ def _token_on_matrix_axis(a: Value, b: Value) -> Value:
 
 @rule("foreknown.experts")
 def _experts(low: Lowering, x: Value, w: Value, index: Value) -> Value:
-    chosen, (_, n, k) = index.sizes[1], w.sizes
-    assert isinstance(chosen, int) and isinstance(n, int) and isinstance(k, int)
+    chosen, (_, n, k) = numbers(index.sizes[1])[0], numbers(*w.sizes)
     places = reshape_node(index.node, (T, chosen))
     if x.rank == 2:
         rows: Node = reshape_node(x.node, (T, k))
@@ -196,6 +193,3 @@ def _experts(low: Lowering, x: Value, w: Value, index: Value) -> Value:
     if index.axes[0] != (T,):
         raise UnsupportedOp("experts chosen for something else than tokens")
     return Value(reshape_node(make("experts", rows, matrices, places), node_shape(axes)), axes)
-
-
-_ = Tokens

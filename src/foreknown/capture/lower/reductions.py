@@ -79,7 +79,10 @@ def _extreme(
     name = str(low.node.target)
     op = "max" if name.startswith("aten.max") else "min"
     if other is not None:
-        return elementwise(op, x, other)
+        if scores.involved(x, other):
+            return scores.binary(low, op, x, other, 1)
+        dtype = low.result_dtype()
+        return elementwise(op, as_value(x, dtype), as_value(other, dtype))
     if scores.involved(x):
         extreme = scores.row_extreme(x, dim, keepdim)
         return (extreme, None)
@@ -276,7 +279,7 @@ def _group_norm(
     eps: float = 1e-5,
     cudnn_enabled: bool = True,
 ) -> Value:
-    from foreknown.capture.lower.layout import insert_axis, reshape
+    from foreknown.capture.lower.layout import reshape
 
     if input.rank != 2:
         raise UnsupportedOp("a norm of groups that reaches over tokens")
@@ -284,7 +287,6 @@ def _group_norm(
     assert isinstance(columns, int)
     parts = reshape(input, [rows, num_groups, columns // num_groups])
     result = reshape(_standard(parts, [-1], eps), [rows, columns])
-    _ = insert_axis
     return _affine(result, weight, bias)
 
 

@@ -1,4 +1,4 @@
-"""The table of lowering rules: the name of an ATen operation → the function that gives its nodes."""
+"""The table of lowering rules: an ATen operation's name → the function that gives its nodes."""
 
 from __future__ import annotations
 

@@ -17,12 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.fx import Node as FxNode
 
-from foreknown.capture.lower import masks
-from foreknown.capture.lower import layout
+from foreknown.capture.lower import layout, masks
 from foreknown.capture.lower.layout import Size, Tokens, Value, node_shape, normal, reshape_node
 from foreknown.capture.lower.lowering import Lowering
 from foreknown.errors import UnsupportedOp
-from foreknown.graph.ir import Node, T, make
+from foreknown.graph.ir import Node, T
 
 LEFT, RIGHT = "left", "right"
 Group = tuple[Any, ...]  # (), (n,), (LEFT,) or (RIGHT,)
@@ -95,7 +94,7 @@ def product(a: Value, b: Value) -> Scores:
 # Views
 
 
-def reshape(x: Any, sizes: Sequence[Size]) -> Scores:
+def reshape(x: object, sizes: Sequence[Size]) -> Scores:
     x = _scores(x)
     left = [atom for group in x.axes for atom in group]
     groups: list[Group] = []
@@ -121,12 +120,12 @@ def reshape(x: Any, sizes: Sequence[Size]) -> Scores:
     return replace(x, axes=tuple(groups))
 
 
-def insert_axis(x: Any, axis: int) -> Scores:
+def insert_axis(x: object, axis: int) -> Scores:
     x = _scores(x)
     return replace(x, axes=(*x.axes[:axis], (), *x.axes[axis:]))
 
 
-def permute(x: Any, order: Sequence[int]) -> Scores:
+def permute(x: object, order: Sequence[int]) -> Scores:
     x = _scores(x)
     heads = [i for i in order if x.axes[i] and isinstance(x.axes[i][0], int)]
     if heads != sorted(heads):
@@ -134,7 +133,7 @@ def permute(x: Any, order: Sequence[int]) -> Scores:
     return replace(x, axes=tuple(x.axes[i] for i in order))
 
 
-def sliced(x: Any, axis: int, start: Any, end: Any, step: int, sizes: Sequence[Size]) -> Scores:
+def sliced(x: object, axis: int, start: Any, end: Any, step: int, sizes: Sequence[Size]) -> Scores:
     x = _scores(x)
     if x.axes[axis] in ((LEFT,), (RIGHT,)) and step == 1 and (start or 0) == 0:
         last = Tokens(1, 1) if x.extended else Tokens(1)
@@ -150,7 +149,7 @@ def sliced(x: Any, axis: int, start: Any, end: Any, step: int, sizes: Sequence[S
     raise UnsupportedOp("a part of the pairs of tokens")
 
 
-def selected(x: Any, axis: int, index: Any, sizes: Sequence[Size]) -> Scores:
+def selected(x: object, axis: int, index: Any, sizes: Sequence[Size]) -> Scores:
     x = _scores(x)
     if x.axes[axis] != ():
         raise UnsupportedOp("a part of the pairs of tokens")
@@ -168,7 +167,11 @@ def binary(low: Lowering, op: str, a: Any, b: Any, alpha: float) -> Any:
         raise UnsupportedOp("the largest score of a row used otherwise than before a softmax")
     if isinstance(b, Scores) and op in {"add", "mul", "max"} and not isinstance(a, Scores):
         if alpha != 1:
-            b = replace(b, scale=b.scale * alpha) if not b.parts and b.cap is None else _scores(None)
+            b = (
+                replace(b, scale=b.scale * alpha)
+                if not b.parts and b.cap is None
+                else _scores(None)
+            )
         a, b, alpha = b, a, 1
     a = _scores(a)
     if isinstance(b, Scores):
@@ -176,6 +179,8 @@ def binary(low: Lowering, op: str, a: Any, b: Any, alpha: float) -> Any:
     _before_softmax(a)
     factor = _number(b)
     if op in {"mul", "div"}:
+        if factor is None and op == "mul" and (isinstance(b, FxNode) or low.traced(b) in low.known):
+            return _with_part(low, a, b, "gate", 1.0)
         if factor is None:
             raise UnsupportedOp("scores scaled by a value that is not one number")
         return _scale(a, factor if op == "mul" else 1 / factor)
@@ -194,13 +199,15 @@ def binary(low: Lowering, op: str, a: Any, b: Any, alpha: float) -> Any:
 def _scale(x: Scores, factor: float) -> Scores:
     if factor <= 0:
         raise UnsupportedOp(f"scores scaled by {factor}")
+    if any(p.kind == "gate" for p in x.parts):
+        raise UnsupportedOp("scores scaled after they were multiplied by a mask")
     parts = tuple(replace(p, times=p.times * factor) for p in x.parts)
     if x.cap is not None:
         return replace(x, cap=x.cap * factor, parts=parts)
     return replace(x, scale=x.scale * factor, parts=parts)
 
 
-def unary(op: str, x: Any) -> Scores:
+def unary(op: str, x: object) -> Scores:
     x = _scores(x)
     _before_softmax(x)
     if op == "tanh" and not x.parts and x.cap is None:
@@ -208,7 +215,7 @@ def unary(op: str, x: Any) -> Scores:
     raise UnsupportedOp(f"{op} of scores")
 
 
-def clamp(x: Any, lowest: Any, highest: Any) -> Scores:
+def clamp(x: object, lowest: Any, highest: Any) -> Scores:
     x = _scores(x)
     if highest is None and isinstance(lowest, int | float) and lowest <= masks.HIDDEN:
         return x
@@ -222,10 +229,8 @@ def choose(low: Lowering, condition: Any, a: Any, b: Any) -> Scores:
     x = _scores(x)
     _before_softmax(x)
     fill = _number(other)
-    if fill is None or fill > masks.HIDDEN:
-        if fill is None or not (-1e9 <= fill <= -1e4):
-            raise UnsupportedOp("scores replaced by something that does not hide them")
-        # Old code hides with -1e4 and the like, which leaves e^-1e4 = 0 in f32.
+    if fill is None or fill > masks.GATED:
+        raise UnsupportedOp("scores replaced by something that does not hide them")
     return _with_part(low, x, condition, kind, 1.0)
 
 
@@ -280,7 +285,7 @@ def joined(low: Lowering, tensors: Sequence[Any], dim: int) -> Scores:
     return replace(x, sinks=reshape_node(node, (x.heads,)), extended=True)
 
 
-def row_extreme(x: Any, dim: Any, keepdim: bool) -> RowExtreme:
+def row_extreme(x: object, dim: Any, keepdim: bool) -> RowExtreme:
     x = _scores(x)
     dims = dim if isinstance(dim, int) else dim[0] if dim and len(dim) == 1 else None
     if dims is None or not keepdim or x.axes[dims] not in ((LEFT,), (RIGHT,)):
@@ -288,7 +293,7 @@ def row_extreme(x: Any, dim: Any, keepdim: bool) -> RowExtreme:
     return RowExtreme(x)
 
 
-def softmax(low: Lowering, x: Any, dim: int) -> Scores:
+def softmax(low: Lowering, x: object, dim: int) -> Scores:
     x = _scores(x)
     _before_softmax(x)
     if x.axes[dim] not in ((LEFT,), (RIGHT,)):
@@ -359,10 +364,10 @@ def _number(x: Any) -> float | None:
 
 def without_repeats(key: Node, value: Node) -> tuple[Node, Node]:
     """Keys and values once for each group of heads, if both are repeated alike."""
-    if (short_key := _unrepeated(key)) and (short_value := _unrepeated(value)):
-        if short_key.shape[1] == short_value.shape[1]:
-            return short_key, short_value
-    return key, value
+    short_key, short_value = _unrepeated(key), _unrepeated(value)
+    if short_key is None or short_value is None or short_key.shape[1] != short_value.shape[1]:
+        return key, value
+    return short_key, short_value
 
 
 def _unrepeated(node: Node) -> Node | None:

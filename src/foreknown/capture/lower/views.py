@@ -16,7 +16,6 @@ from foreknown.capture.lower.layout import (
     insert_axis,
     permute,
     reshape,
-    spaced,
 )
 from foreknown.capture.lower.lowering import Lowering
 from foreknown.capture.lower.rules import rule
@@ -107,8 +106,8 @@ def cut(x: Value, axis: int, start: int, stop: int, step: int = 1) -> Value:
     if start == 0 and stop == size and step == 1:
         return x
     count = -(-(stop - start) // step)
-    if count <= 0:
-        raise UnsupportedOp("an empty range")
+    if count <= 0:  # nothing, which may yet be joined with something
+        return Value(const(0.0), (*x.axes[:axis], (0,), *x.axes[axis + 1 :]))
     if size == 1:
         return x
     node = make("slice", x.node, axis=x.node_axis(axis), start=start, stop=stop, step=step)
@@ -221,9 +220,9 @@ def _split(
 def _parts(x: Value, axis: int, sizes: Sequence[int]) -> tuple[Value, ...]:
     result, start = [], 0
     for size in sizes:
-        result.append(cut(x, axis, start, start + size) if size else None)
+        result.append(cut(x, axis, start, start + size))
         start += size
-    return tuple(result)  # type: ignore[arg-type]
+    return tuple(result)
 
 
 @rule("aten.chunk", "aten.tensor_split")
@@ -259,10 +258,10 @@ def _cat(low: Lowering, tensors: Sequence[Any], dim: int = 0) -> Any:
 
 
 def join(parts: Sequence[Value], axis: int) -> Value:
-    if any(isinstance(p.sizes[axis], Tokens) for p in parts):
-        raise UnsupportedOp("more tokens joined to the tokens of a step")
     if len(parts) == 1:
         return parts[0]
+    if any(isinstance(p.sizes[axis], Tokens) for p in parts):
+        raise UnsupportedOp("more tokens joined to the tokens of a step")
     total = sum(p.sizes[axis] for p in parts)  # type: ignore[misc]
     rest = list(max((p.axes for p in parts), key=lambda axes: sum(T in g for g in axes)))
     for p in parts:  # every part at its full extent
@@ -438,6 +437,3 @@ def _triangle(low: Lowering, x: Value, diagonal: int = 0) -> Value:
 
     keep = constant(const(kept))
     return elementwise("where", keep, x, as_value(0, x.node.dtype))
-
-
-_ = spaced

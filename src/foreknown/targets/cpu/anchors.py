@@ -146,7 +146,7 @@ def _attend(node: Node, phase: Phase, out: Writer, access: Access, context: int)
 def _scan(node: Node, phase: Phase, out: Writer, access: Access, context: int) -> int:
     """Token after token; each thread keeps its own part of the state's first axis."""
     decay, value, *rank_one = node.args
-    shape = node.row_shape
+    shape = node.row_shape or (1,)
     slot = state_slot(node)
     at = access.state(slot)
     size = block_bytes(slot)

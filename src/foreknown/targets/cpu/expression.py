@@ -187,7 +187,8 @@ class Expressions:
             *counts, rows, width = x.row_shape
             place = f"fk_panel_index({n}, {k}, {width})"
             if groups:
-                place = f"(size_t)({flatten(groups, counts)}) * {-(-rows // 16) * 16 * width} + {place}"
+                before = flatten(groups, counts)
+                place = f"(size_t)({before}) * {-(-rows // 16) * 16 * width} + {place}"
             code = f"{name}[{place}]"
         else:
             code = f"{name}[{flatten(index, x.row_shape)}]"

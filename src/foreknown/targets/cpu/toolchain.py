@@ -138,12 +138,19 @@ def cached_shared_object(source: str, target: Target) -> Path:
     for header in sorted(RUNTIME.iterdir()):
         digest.update(header.read_bytes())
     kept = cache_directory() / "objects" / f"{digest.hexdigest()[:32]}.so"
-    if not kept.exists():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=kept.parent) as directory:
-            made = Path(directory) / "program.so"
-            _run(command, source, made, Path(directory))
-            os.replace(made, kept)
+    try:
+        if not kept.exists():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=kept.parent) as directory:
+                made = Path(directory) / "program.so"
+                _run(command, source, made, Path(directory))
+                os.replace(made, kept)
+    except OSError as error:
+        raise ToolchainError(
+            f"the compiled program cannot be kept: {error.strerror or error}",
+            where=str(kept.parent),
+            remedy="free some space, or name a directory to write to in FOREKNOWN_CACHE",
+        ) from None
     return kept
 
 

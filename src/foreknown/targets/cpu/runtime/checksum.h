@@ -24,7 +24,7 @@ __attribute__((visibility("default"))) uint64_t fk_checksum(const unsigned char 
         }
     unsigned char tail[64] = {0};
     memcpy(tail, p + i, bytes - i);
-    uint64_t sum = fk_mix(bytes, bytes);
+    uint64_t sum = fk_mix(9, bytes);
     for (int j = 0; j < 8; j++) {
         uint64_t x;
         memcpy(&x, tail + 8 * j, 8);

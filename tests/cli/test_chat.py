@@ -1,0 +1,100 @@
+"""foreknown chat, its standard input piped."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foreknown.checkpoint import ChatTemplate
+from foreknown.engine import Engine
+
+Foreknown = Callable[..., Any]
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    return lambda text: monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+
+
+@pytest.fixture
+def conversations(monkeypatch: pytest.MonkeyPatch) -> list[list[tuple[str, str]]]:
+    """Every conversation that was rendered for the model."""
+    seen: list[list[tuple[str, str]]] = []
+    render = ChatTemplate.render
+
+    def watched(self: ChatTemplate, messages: Any, **given: Any) -> str:
+        seen.append([(m["role"], m["content"]) for m in messages])
+        return render(self, messages, **given)
+
+    monkeypatch.setattr(ChatTemplate, "render", watched)
+    return seen
+
+
+def test_the_history_is_kept_until_reset(
+    foreknown: Foreknown,
+    bundled_artifact: Path,
+    typed: Callable[[str], None],
+    conversations: list[list[tuple[str, str]]],
+) -> None:
+    typed("Who are you?\n\nAnd again?\n/reset\nHello!\n/quit\nnot read\n")
+    words = ("chat", bundled_artifact, "--max-tokens", 6, "--system", "Be brief.")
+    ran = foreknown(*words)
+    assert ran.status == 0, ran.err
+    answers = ran.out.splitlines()
+    assert len(answers) == 3
+    system = ("system", "Be brief.")
+    assert conversations == [
+        [system, ("user", "Who are you?")],
+        [system, ("user", "Who are you?"), ("assistant", answers[0]), ("user", "And again?")],
+        [system, ("user", "Hello!")],
+    ]
+
+
+def test_it_ends_with_its_input(
+    foreknown: Foreknown, bundled_artifact: Path, typed: Callable[[str], None]
+) -> None:
+    typed("Hi")
+    ran = foreknown("chat", bundled_artifact, "--max-tokens", 2)
+    assert ran.status == 0
+    assert ran.out.endswith("\n")
+
+
+def test_a_conversation_that_is_too_long_is_said_and_not_kept(
+    foreknown: Foreknown, bundled_artifact: Path, typed: Callable[[str], None]
+) -> None:
+    typed("word " * 3000 + "\nHi\n")
+    ran = foreknown("chat", bundled_artifact, "--max-tokens", 2)
+    assert ran.status == 0
+    assert "prompt has" in ran.err
+    assert "/reset" in ran.err
+    assert len(ran.out.splitlines()) == 1
+
+
+def test_ctrl_c_stops_the_answer_and_not_the_program(
+    foreknown: Foreknown,
+    bundled_artifact: Path,
+    typed: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps, step = 0, Engine.step
+
+    def interrupted(self: Engine) -> Any:
+        nonlocal steps
+        steps += 1
+        if steps == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self)
+
+    monkeypatch.setattr(Engine, "step", interrupted)
+    typed("Who are you?\nWho are you?\n")
+    ran = foreknown("chat", bundled_artifact, "--max-tokens", 12, "--ignore-eos")
+    assert ran.status == 0
+    stopped, whole = ran.out.splitlines()[:2]
+    assert 0 < len(stopped) < len(whole)

@@ -1,0 +1,29 @@
+"""Measuring takes the better of its rounds and tells how far it is."""
+
+from __future__ import annotations
+
+from foreknown.machine import Probes, measure
+from foreknown.machine.measure import WORKING_SETS
+
+
+def test_the_better_of_the_rounds_counts() -> None:
+    reads, peaks, barriers = iter(range(1, 100)), iter([5.0, 4.0]), iter([3.0, 1.0, 2.0])
+    told: list[tuple[int, int]] = []
+    machine = measure(
+        Probes(
+            read_gb_s=lambda size, threads, seconds: float(next(reads)),
+            f32_gflop_s=lambda threads, seconds: next(peaks),
+            barrier_us=lambda threads: next(barriers),
+        ),
+        3,
+        lambda done, total: told.append((done, total)),
+    )
+    count = len(WORKING_SETS)
+    assert machine.threads == 3
+    assert machine.name
+    assert machine.read_gb_s == tuple(
+        (size, float(count + 1 + i)) for i, size in enumerate(WORKING_SETS)
+    )
+    assert machine.f32_gflop_s == 5.0
+    assert machine.barrier_us == 1.0
+    assert told[-1] == (2 * (count + 1), 2 * (count + 1))

@@ -1,0 +1,98 @@
+"""Costs against figures worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from foreknown.graph.ir import Graph, Node, T, make
+from foreknown.plan.constants import place_constants
+from foreknown.plan.costs import Cost, Formula, phase_cost
+from foreknown.plan.phases import fuse
+from tests.targets.op_cases import attend, integers, weight, x
+
+
+def costs(**outputs: Node) -> dict[str, list[Cost]]:
+    """The costs of a graph's phases by their kind."""
+    graph = Graph("g", outputs)
+    constants = place_constants(graph)
+    found: dict[str, list[Cost]] = {}
+    for phase in fuse(graph):
+        found.setdefault(phase.kind, []).append(phase_cost(phase, constants))
+    return found
+
+
+def test_a_formula_is_a_sum_of_its_terms() -> None:
+    formula = Formula(constant=5, per_token=3, per_row=7, per_context=0.5)
+    assert formula.at(tokens=4, rows=2, context=10) == 5 + 12 + 14 + 20
+    both = formula + Formula(constant=1, per_context=1.5)
+    assert both == Formula(constant=6, per_token=3, per_row=7, per_context=2)
+
+
+def test_linear_moves_its_weights_once_a_step() -> None:
+    # 20 outputs are two panels of 16: 32 x 8 weights of 2 bytes; rows of 8 in, 20 out, 4 bytes
+    (cost,) = costs(logits=make("linear", x(8), weight("w", 20, 8, stored="bf16")))["linear"]
+    assert cost.bytes == Formula(constant=32 * 8 * 2, per_token=4 * (8 + 20))
+    assert cost.flops == Formula(per_token=2 * 20 * 8)
+
+
+def test_a_product_of_selected_rows_is_paid_by_row() -> None:
+    chosen = make("select_rows", x(8), make("rows"))
+    (cost,) = costs(logits=make("linear", chosen, weight("w", 16, 8)))["linear"]
+    assert cost.bytes == Formula(constant=16 * 8 * 4, per_row=4 * (8 + 16))
+    assert cost.flops == Formula(per_row=2 * 16 * 8)
+
+
+def test_groups_of_a_linear_count_their_own_columns() -> None:
+    (cost,) = costs(logits=make("linear", x(3, 8), weight("w", 3, 16, 8)))["linear"]
+    assert cost.bytes.constant == 3 * 16 * 8 * 4
+    assert cost.flops == Formula(per_token=2 * 3 * 16 * 8)
+
+
+def test_experts_move_the_weights_of_those_chosen() -> None:
+    index = integers(2, low=0, high=5)
+    (cost,) = costs(logits=make("experts", x(8), weight("w", 5, 16, 8), index))["experts"]
+    # two of five experts of 16 x 8 weights of 4 bytes for each token
+    assert cost.bytes == Formula(per_token=2 * 16 * 8 * 4 + 4 * (8 + 2 * 16))
+    assert cost.flops == Formula(per_token=2 * 2 * 16 * 8)
+
+
+def test_attention_pays_for_its_context() -> None:
+    q, k, v = x(6, 12, seed=1), x(2, 12, seed=2), x(2, 20, seed=3)
+    (cost,) = costs(logits=attend(q, k, v))["attend"]
+    assert cost.bytes == Formula(per_context=4 * 2 * (12 + 20))
+    assert cost.flops == Formula(per_context=2 * 6 * (12 + 20))
+    assert cost.flops.at(tokens=3, rows=0, context=100) == 3 * 100 * 2 * 6 * 32
+
+
+def test_a_window_bounds_what_attention_pays() -> None:
+    q, k, v = x(6, 12, seed=1), x(2, 12, seed=2), x(2, 20, seed=3)
+    (cost,) = costs(logits=attend(q, k, v, window=10))["attend"]
+    assert cost.bytes == Formula(per_token=4 * 2 * (12 + 20) * 10)
+    assert cost.flops == Formula(per_token=2 * 6 * (12 + 20) * 10)
+
+
+def test_rows_pay_for_what_crosses_their_border() -> None:
+    a = x(8, seed=1)
+    product = make("linear", make("mul", a, a), weight("w", 16, 8))
+    first, last = costs(logits=make("exp", product))["rows"]
+    # a lookup of 8 and a product row of 8 written; 8 multiplications
+    assert first.bytes == Formula(per_token=4 * 8 + 4 * 8)
+    assert first.flops == Formula(per_token=8)
+    # 16 read, 16 written; an exponential counts as ten
+    assert last.bytes == Formula(per_token=4 * (16 + 16))
+    assert last.flops == Formula(per_token=160)
+
+
+def test_stored_state_is_moved_too() -> None:
+    a = x(8, seed=1)
+    first, *_ = costs(logits=make("add", a, make("shift", make("neg", a), n=1)))["rows"]
+    assert first.bytes.per_token == pytest.approx(4 * 8 + 4 * 8 + 4 * 8)  # lookup, output, state
+
+
+def test_a_step_is_the_sum_of_its_phases() -> None:
+    a, b = Cost(Formula(1), Formula(2)), Cost(Formula(3), Formula(per_token=4))
+    assert a + b == Cost(Formula(4), Formula(2, 4))
+
+
+def test_rows_first_is_what_costs_assume() -> None:
+    assert x(8).shape == (T, 8)

@@ -1,0 +1,50 @@
+"""Forecasts are the plan's costs on a machine, step by step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from foreknown.artifact import open_artifact
+from foreknown.machine import Machine
+from foreknown.report.forecast import StepCosts, StepShape, forecast, prompt_steps
+
+MACHINE = Machine("a machine", 2, ((1 << 20, 50.0),), 100.0, 2.0)
+
+
+def test_a_prompt_is_cut_as_the_engine_cuts_it() -> None:
+    assert prompt_steps(5, 8) == [StepShape(5, 1, 3.0)]
+    assert prompt_steps(10, 4) == [
+        StepShape(4, 0, 2.5),
+        StepShape(4, 0, 6.5),
+        StepShape(2, 1, 9.5),
+    ]
+
+
+def test_the_parts_of_a_step_add_up(tiny_artifact: Path) -> None:
+    costs, step = StepCosts(open_artifact(tiny_artifact)), StepShape(4, 1, 16)
+    works = costs.works(step)
+    assert sum(work.bytes for work in works) == pytest.approx(costs.bytes(step))
+    assert sum(work.flops for work in works) == pytest.approx(costs.flops(step))
+    least = max(costs.bytes(step) / 50e9, costs.flops(step) / 100e9)
+    assert costs.seconds(MACHINE, step) >= least + costs.stages * 2e-6
+
+
+def test_a_request(tiny_artifact: Path) -> None:
+    artifact = open_artifact(tiny_artifact)
+    costs = StepCosts(artifact)
+    told = forecast(artifact, MACHINE, prompt_tokens=10, output_tokens=20)
+    assert told.first_token_ms == pytest.approx(1e3 * costs.seconds(MACHINE, StepShape(10, 1, 5.5)))
+    assert told.decode_tok_s == pytest.approx(
+        1 / costs.seconds(MACHINE, StepShape(1, 1, (11 + 30) / 2))
+    )
+    assert told.memory.weights == artifact.manifest.weights_bytes
+
+
+def test_longer_takes_longer(tiny_artifact: Path) -> None:
+    artifact = open_artifact(tiny_artifact)
+    short = forecast(artifact, MACHINE, prompt_tokens=10, output_tokens=10)
+    long = forecast(artifact, MACHINE, prompt_tokens=100, output_tokens=10)
+    assert long.first_token_ms > short.first_token_ms
+    assert long.decode_tok_s < short.decode_tok_s
