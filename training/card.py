@@ -18,10 +18,15 @@ _TEMPLATE = Path(__file__).with_name("card_template.md")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--scores", type=Path, required=True, help="from training.evaluate --json")
+    parser.add_argument(
+        "--scores", type=Path, nargs="+", required=True, help="from training.evaluate --json"
+    )
     parser.add_argument("--to", type=Path, default=Path("src/foreknown/bundled"))
     arguments = parser.parse_args()
-    text = card(arguments.run, json.loads(arguments.scores.read_text()), arguments.to)
+    scores: dict[str, dict[str, Any]] = {}
+    for path in arguments.scores:
+        scores |= json.loads(path.read_text())
+    text = card(arguments.run, scores, arguments.to)
     (arguments.to / "README.md").write_text(text)
 
 

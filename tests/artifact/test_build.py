@@ -54,7 +54,16 @@ def test_what_compile_returns_is_what_lies_there(compile_it: Compile) -> None:
 @pytest.mark.parametrize(
     "error", [KeyboardInterrupt(), RuntimeError("no"), OSError(errno.ENOSPC, "full")]
 )
-@pytest.mark.parametrize("where", ["pack", "manifest_json", "_sync", "_plan_record", "file_digest"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "build.pack",
+        "build.manifest_json",
+        "build.plan_record",
+        "build.file_digest",
+        "destination._sync",
+    ],
+)
 def test_an_interrupted_compile_leaves_nothing(
     compile_it: Compile,
     tmp_path: Path,
@@ -65,7 +74,7 @@ def test_an_interrupted_compile_leaves_nothing(
     def fail(*args: object, **kwargs: object) -> None:
         raise error
 
-    monkeypatch.setattr(build, where, fail)
+    monkeypatch.setattr(f"foreknown.artifact.{where}", fail)
     expected = ArtifactError if isinstance(error, OSError) else type(error)
     with pytest.raises(expected):
         compile_it()

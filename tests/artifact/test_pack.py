@@ -24,10 +24,9 @@ def packed(
     w: Node, weights: dict[str, Array], *, matrix: bool = True, stored: str = "as stored"
 ) -> tuple[Constant, Array]:
     """A constant as it lies in the file: the elements of its layout."""
+    result = make("take", w, make("tokens"))
     if matrix:
         result = make("linear", x(w.row_shape[-1]), w)
-    else:
-        result = make("take", w, make("tokens"))
     graph = Graph("g", {"logits": result})
     constants = place_constants(graph, stored)
     file = io.BytesIO(b"\xff" * file_bytes(constants.values()))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from foreknown.artifact import open_artifact
+from foreknown.artifact.format import manifest_json
 
 Refused = Callable[..., str]
 AGAIN = "compile the checkpoint again"
@@ -27,8 +30,8 @@ def flip_byte(path: Path, at: float) -> None:
 
 
 def change_manifest(artifact: Path, **values: object) -> None:
-    path = artifact / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+    manifest = replace(open_artifact(artifact).manifest, **values)  # type: ignore[arg-type]
+    (artifact / "manifest.json").write_text(manifest_json(manifest))
 
 
 @pytest.mark.parametrize("at", [0.0, 0.3, 0.9])
@@ -53,6 +56,12 @@ def test_a_missing_file(artifact: Path, refused_run: Callable[[], str], name: st
 def test_truncated_weights(artifact: Path, refused_run: Callable[[], str]) -> None:
     os.truncate(artifact / "weights.bin", 100)
     assert "weights.bin has 100 bytes" in refused_run()
+
+
+def test_a_flipped_digit_in_the_manifest(artifact: Path, refused_run: Callable[[], str]) -> None:
+    path = artifact / "manifest.json"
+    path.write_text(path.read_text().replace('"context": 128', '"context": 129'))
+    assert "the manifest is damaged" in refused_run()
 
 
 def test_another_version(artifact: Path, refused_run: Callable[[], str]) -> None:
@@ -93,10 +102,10 @@ def test_neither_artifact_nor_checkpoint(refused: Refused, tmp_path: Path) -> No
 
 
 def test_a_model_without_chat_template_cannot_chat(refused: Refused, artifact: Path) -> None:
-    (artifact / "checkpoint" / "chat_template.jinja").unlink()
-    manifest = json.loads((artifact / "manifest.json").read_text())
-    del manifest["files"]["checkpoint/chat_template.jinja"]
-    change_manifest(artifact, files=manifest["files"])
+    template = "checkpoint/chat_template.jinja"
+    files = open_artifact(artifact).manifest.files
+    change_manifest(artifact, files={k: v for k, v in files.items() if k != template})
+    (artifact / template).unlink()
     assert "foreknown run" in refused("chat", artifact)
 
 

@@ -231,9 +231,10 @@ def test_an_interrupted_compile_leaves_nothing(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(build, "pack", pack)
-    assert main(["compile", str(tiny_checkpoint), "-o", str(tmp_path / "artifact")]) == 130
+    place = tmp_path / "place"
+    assert main(["compile", str(tiny_checkpoint), "-o", str(place / "artifact")]) == 130
     assert capsys.readouterr().err.strip() == "stopped"
-    assert list(tmp_path.iterdir()) == []
+    assert list(place.iterdir()) == []
 
 
 def test_a_failed_compile_leaves_the_old_artifact(

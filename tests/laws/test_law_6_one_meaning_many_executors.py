@@ -124,8 +124,8 @@ def same(found: Array, expected: Array) -> Array:
 def test_random_graphs_mean_the_same() -> None:
     """All in one program. Where the meaning itself jumps under a change of 1e-6 (a rounding or a
     choice between near equals), nothing is asked of the executor."""
-    results = found_graphs(80)
-    assert len(results) > 40
+    results = found_graphs(24)
+    assert len(results) > 12
     graph = Graph("random", {"logits": results[0], **{f"{i}": n for i, n in enumerate(results)}})
     weights = random_weights(graph)
     rng = np.random.default_rng(0)
@@ -143,4 +143,4 @@ def test_random_graphs_mean_the_same() -> None:
             wrong = steady & ~same(got[name], value)
             assert not wrong.any(), f"graph {name}: {got[name][wrong][:3]} for {value[wrong][:3]}"
             asked += int(steady.sum())
-    assert asked > 10_000
+    assert asked > 3_000

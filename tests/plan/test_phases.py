@@ -1,4 +1,4 @@
-"""Fusing into phases: what shares a stage, what crosses a border, and that nobody reads too soon."""
+"""Fusing into phases: what shares a stage, what crosses a border, who may read what and when."""
 
 from __future__ import annotations
 

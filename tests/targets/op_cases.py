@@ -223,6 +223,17 @@ def views() -> dict[str, Node]:
         "integers": make("reshape", _permuted(integers(3, 5), 1, 0), shape=(T, 15)),
         "booleans": make("concat", booleans(3, seed=1), booleans(4, seed=2), axis=1),
     }
+    # the same, read by elements in nested loops: divisions of sums of loop variables
+    turned = make("reshape", swapped, shape=(T, 4, 15, 7))
+    found["awkward broadcast"] = make("mul", turned, table(15, 1, seed=8))
+    found["awkward product"] = make("mul", turned, x(4, 1, 7, seed=9))
+    found["awkward sum"] = make("sum", turned, axes=(2,))
+    found["awkward slice"] = _slice(make("exp", turned), 2, 1, 15, 4)
+    found["awkward permute"] = _permuted(turned, 2, 0, 1)
+    found["awkward concat"] = make("concat", turned, _slice(turned, 2, 3, 8), axis=2)
+    found["awkward matmul"] = make("matmul", turned, table(7, 5, seed=10))
+    again = make("reshape", _permuted(turned, 1, 2, 0), shape=(T, 12, 35))
+    found["awkward twice"] = make("add", again, table(12, 1, seed=11))
     rolled = make("concat", _slice(a, 2, 3, 10), _slice(a, 2, 0, 3), axis=2)
     found["roll"] = make("add", rolled, a)
     found["window sums"] = make("add", _slice(a, 2, 0, 8), _slice(a, 2, 2, 10))
@@ -367,7 +378,7 @@ def lookups() -> dict[str, Node]:
 @group
 def linears() -> dict[str, Node]:
     found = {}
-    for n, k in ((1, 1), (5, 3), (17, 1), (16, 16), (33, 100), (140, 20)):
+    for n, k in ((1, 1), (5, 3), (17, 1), (33, 100), (140, 20)):
         for stored in ("f32", "bf16"):
             w = weight(f"w.{n}.{k}.{stored}", n, k, stored=stored)
             found[f"{n} x {k} {stored}"] = make("linear", x(k, seed=k), w)

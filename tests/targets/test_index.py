@@ -48,14 +48,14 @@ def test_division_is_division(
 
 
 @settings(max_examples=200, deadline=None)
-@given(SHAPES, st.randoms(use_true_random=False))
-def test_any_reshape_finds_its_element(shape: list[int], random: object) -> None:
+@given(SHAPES)
+def test_any_reshape_finds_its_element(shape: list[int]) -> None:
     """Through the flat position and into every other shape of as many elements."""
     size = prod(shape)
     flat = flatten(loops(shape), shape)
     others = [
         [size],
-        [d for d in shape[::-1]],
+        shape[::-1],
         *([n, size // n] for n in range(1, size + 1) if size % n == 0),
     ]
     for other in others[:8]:

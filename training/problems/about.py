@@ -167,4 +167,4 @@ def check(problem: Problem, reply: str) -> bool:
     return all(words.lower() in reply.lower() for words in problem.answer.split("|"))
 
 
-ABOUT = Kind("about", 0.07, generate, check)
+ABOUT = Kind("about", 0.02, generate, check)

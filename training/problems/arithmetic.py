@@ -27,4 +27,4 @@ def check(problem: Problem, reply: str) -> bool:
     return final_answer(reply) == problem.answer
 
 
-ARITHMETIC = Kind("arithmetic", 0.42, generate, check)
+ARITHMETIC = Kind("arithmetic", 0.40, generate, check)

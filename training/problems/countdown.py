@@ -117,4 +117,4 @@ def check(problem: Problem, reply: str) -> bool:
     return value == int(problem.answer) and sorted(numbers_in(expression)) == given
 
 
-COUNTDOWN = Kind("countdown", 0.14, generate, check)
+COUNTDOWN = Kind("countdown", 0.08, generate, check)

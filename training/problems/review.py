@@ -124,4 +124,4 @@ def check(problem: Problem, reply: str) -> bool:
     return final_answer(reply) == problem.answer
 
 
-REVIEW = Kind("review", 0.22, generate, check)
+REVIEW = Kind("review", 0.25, generate, check)

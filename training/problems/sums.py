@@ -46,4 +46,4 @@ def check(problem: Problem, reply: str) -> bool:
     return bool(mark) and tail.strip() == problem.answer and all(map(holds, chains_in(body)))
 
 
-SUMS = Kind("sums", 0.15, generate, check)
+SUMS = Kind("sums", 0.25, generate, check)

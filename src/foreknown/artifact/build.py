@@ -6,7 +6,6 @@ when it is complete. What an earlier artifact at the destination already holds i
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -14,11 +13,12 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from foreknown import __version__
+from foreknown.artifact.destination import directory_for, require_replaceable
 from foreknown.artifact.format import (
     CHECKPOINT,
     GRAPH,
@@ -35,12 +35,12 @@ from foreknown.artifact.format import (
     open_artifact,
 )
 from foreknown.artifact.pack import pack
+from foreknown.artifact.record import plan_record
 from foreknown.checkpoint import Checkpoint, open_checkpoint
-from foreknown.errors import ArtifactError, CheckpointError, ForeknownError
+from foreknown.errors import CheckpointError, ForeknownError
 from foreknown.graph.ir import Graph
 from foreknown.graph.text import print_graph
 from foreknown.graph.verify import verify
-from foreknown.plan.costs import phase_cost
 from foreknown.plan.plan import Limits, Plan, make_plan
 from foreknown.targets.cpu.program import Sizes
 from foreknown.targets.cpu.source import Source, generate
@@ -104,7 +104,7 @@ def compile_checkpoint(
         ArtifactError: the destination cannot be written, or holds something else.
     """
     destination = destination.expanduser().absolute()
-    _require_replaceable(destination)
+    require_replaceable(destination)
     clock = _Clock()
     target = find_target(options.target)
     with clock.part("capture"):
@@ -125,10 +125,10 @@ def compile_checkpoint(
         made = cached_shared_object(generated.text, target)
         progress("compiling", 1, 1)
     fingerprint = _fingerprint(plan, checkpoint.tensors.fingerprint() if checkpoint.tensors else "")
-    with _directory_for(destination, plan.weights_bytes) as partial:
+    with directory_for(destination, plan.weights_bytes) as partial:
         (partial / GRAPH).write_text(print_graph(graph))
         (partial / SOURCE).write_text(generated.text)
-        (partial / PLAN).write_text(json.dumps(_plan_record(plan, generated), indent=1) + "\n")
+        (partial / PLAN).write_text(json.dumps(plan_record(plan, generated), indent=1) + "\n")
         shutil.copyfile(made, partial / OBJECT)
         for name in checkpoint.text_files():
             copy = partial / CHECKPOINT / name
@@ -191,51 +191,6 @@ def program_sizes(plan: Plan, generated: Source) -> Sizes:
         logits_offset=plan.logits.offset,
         n_phases=len(plan.phases),
     )
-
-
-def _plan_record(plan: Plan, generated: Source) -> dict[str, Any]:
-    """plan.json: what `inspect` shows and forecasts are made of."""
-    return {
-        "limits": asdict(plan.limits),
-        "phases": [
-            {
-                "stage": phase.stage,
-                "kind": phase.kind,
-                "function": function,
-                "nodes": [n.op for n in phase.nodes] + [f"store {s.kind}" for s in phase.stores],
-                "cost": asdict(phase_cost(phase, plan.constants)),
-            }
-            for phase, function in zip(plan.phases, generated.functions, strict=True)
-        ],
-        "memory": {
-            "weights_bytes": plan.weights_bytes,
-            "arena_bytes": plan.arena_bytes,
-            "scratch_bytes_per_thread": generated.scratch_bytes,
-            "state_bytes_per_block": generated.block_bytes,
-        },
-        "buffers": [
-            {
-                "value": repr(b.value),
-                **{k: getattr(b, k) for k in ("offset", "bytes", "born", "dies")},
-            }
-            for b in plan.buffers
-        ],
-        "constants": [
-            {
-                "value": _names(c.node),
-                "shape": list(c.node.row_shape),
-                **{k: getattr(c, k) for k in ("layout", "stored", "offset", "bytes")},
-            }
-            for c in plan.constants.values()
-        ],
-        "slots": [{"kind": s.kind, "values": [repr(v) for v in s.values]} for s in plan.slots],
-    }
-
-
-def _names(node: Any) -> str:
-    if node.op == "weight":
-        return str(node.attrs["name"])
-    return f"{node.op}({', '.join(_names(a) for a in node.args)})" if node.args else node.op
 
 
 def _fingerprint(plan: Plan, tensors: str) -> str:
@@ -309,73 +264,3 @@ def _require_readable(checkpoint: Checkpoint) -> None:
         assert checkpoint.tokenizer
     assert checkpoint.generation
     assert checkpoint.chat_template is None or checkpoint.chat_template.sources
-
-
-def _require_replaceable(destination: Path) -> None:
-    there = next(place for place in destination.parents if place.exists())
-    if os.statvfs(there).f_flag & os.ST_RDONLY:
-        raise ArtifactError(
-            "the disk is read-only", where=str(there), remedy="write the artifact to another place"
-        )
-    if destination.exists() and not is_artifact(destination):
-        if destination.is_dir() and not any(destination.iterdir()):
-            return
-        raise ArtifactError(
-            "the destination exists and is no artifact, so it is left alone",
-            where=str(destination),
-            remedy="choose another name for the artifact, or remove what is there",
-        )
-
-
-@contextmanager
-def _directory_for(destination: Path, weights_bytes: int) -> Iterator[Path]:
-    """A directory that becomes `destination` if the block ends well, and vanishes if not."""
-    partial = destination.with_name(f".{destination.name}.partial-{os.getpid()}")
-    try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        partial.mkdir()
-        free = shutil.disk_usage(destination.parent).free
-        if free < weights_bytes:
-            raise ArtifactError(
-                f"{-(-weights_bytes >> 20)} MiB are needed and {free >> 20} MiB are free "
-                "on the disk",
-                where=str(destination.parent),
-                remedy="free some space, or write the artifact to another disk",
-            )
-        yield partial
-        _sync(partial)
-        if destination.exists():
-            old = destination.with_name(f".{destination.name}.old-{os.getpid()}")
-            destination.rename(old)
-            try:
-                partial.rename(destination)
-            except BaseException:
-                old.rename(destination)
-                raise
-            shutil.rmtree(old)
-        else:
-            partial.rename(destination)
-    except OSError as error:
-        reasons = {
-            errno.ENOSPC: ("the disk is full", "free some space, or write to another disk"),
-            errno.EROFS: ("the disk is read-only", "write the artifact to another place"),
-            errno.EACCES: ("there is no permission to write here", "choose another place"),
-        }
-        what, remedy = reasons.get(
-            error.errno or 0,
-            (f"the artifact cannot be written: {error}", "look at the disk, or choose another"),
-        )
-        raise ArtifactError(what, where=str(destination), remedy=remedy) from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _sync(directory: Path) -> None:
-    """Have the files on the disk before the directory gets its name."""
-    for file in directory.rglob("*"):
-        if file.is_file():
-            descriptor = os.open(file, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)

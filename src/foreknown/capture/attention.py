@@ -28,7 +28,8 @@ IMPLEMENTATION = "foreknown"
 _WITHOUT_EFFECT = frozenset(
     "cache_position position_ids use_cache output_attentions output_hidden_states return_dict "
     "output_router_logits past_key_values past_key_value deterministic cu_seq_lens_q "
-    "cu_seq_lens_k max_length_q max_length_k logits_to_keep position_embeddings layer_idx hidden_states".split()
+    "cu_seq_lens_k max_length_q max_length_k logits_to_keep position_embeddings layer_idx "
+    "hidden_states".split()
 )
 
 torch.library.define(

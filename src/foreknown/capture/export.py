@@ -6,14 +6,15 @@ import inspect
 from typing import Any
 
 import torch
-from torch import SymInt
 from torch.export import Dim, ExportedProgram
+from torch.export.graph_signature import InputKind
 from transformers import PreTrainedModel
 
 from foreknown.capture.building import quiet
 from foreknown.capture.recurrences import exchanged
 from foreknown.errors import CaptureError, ForeknownError
 
+USER_INPUT = InputKind.USER_INPUT
 TRACED_TOKENS = 40  # more than one, and a size that no dimension of a model is likely to have
 
 
@@ -23,8 +24,9 @@ class _Step(torch.nn.Module):
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
-        taken = inspect.signature(model.forward).parameters
-        self.options: dict[str, Any] = {"use_cache": False} if "use_cache" in taken else {}
+        taken = inspect.signature(model.forward).parameters.values()
+        given = any(p.name == "use_cache" or p.kind is p.VAR_KEYWORD for p in taken)
+        self.options: dict[str, Any] = {"use_cache": False} if given else {}
 
     def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
         result = self.model(input_ids=input_ids, **self.options)
@@ -62,14 +64,19 @@ def export(model: PreTrainedModel, context: int) -> ExportedProgram:
 
 def _same_path(program: ExportedProgram, context: int) -> None:
     """That what was traced is what runs for any number of tokens from 2 to the context."""
-    for bounds in program.range_constraints.values():
+    given = {s.arg.name for s in program.graph_signature.input_specs if s.kind is USER_INPUT}
+    (tokens,) = [n for n in program.graph.nodes if n.name in given]
+    size = tokens.meta["val"].shape[1]
+    if isinstance(size, int) or not size.node.expr.free_symbols:
+        raise _other_path(f"for {int(size)} tokens only", "")
+    environment = size.node.shape_env
+    for bounds in (environment.var_to_range[s] for s in size.node.expr.free_symbols):
         if bounds.lower > 2 or bounds.upper < context:
-            raise _other_path(f"between {bounds.lower} and {bounds.upper} tokens only", "")
-    sizes = [n.meta["val"] for n in program.graph.nodes if isinstance(n.meta.get("val"), SymInt)]
-    if not sizes:
-        return
+            raise _other_path(f"for {bounds.lower} to {bounds.upper} tokens only", "")
     trials = {*range(2, 40), *(2**i + d for i in range(5, 21) for d in (-1, 0, 1)), context}
-    for guard in sizes[0].node.shape_env.guards:
+    for guard in environment.guards:
+        if guard.expr.func.__name__ == "Ne" and "contiguous" in str(guard.sloc):
+            continue  # how one buffer lies in memory when it is taken whole, not what is computed
         for symbol in guard.expr.free_symbols:
             for n in sorted(n for n in trials if n <= context):
                 if guard.expr.subs({symbol: n}) == False:  # noqa: E712  (sympy's own false)

@@ -2,9 +2,9 @@
 
 Code that runs a recurrence over a sequence is written for speed, in chunks, and cannot be traced
 for any number of tokens. Its functions follow the argument names of the public kernels they stand
-in for. While a model is traced, a function whose arguments match a known recurrence is exchanged for
-that recurrence, written plainly over `foreknown::scan`. Afterwards both are run on random inputs
-with the very options that were used; where they differ, the model is refused.
+in for. While a model is traced, a function whose arguments match a known recurrence is exchanged
+for that recurrence, written plainly over `foreknown::scan`. Afterwards both are run on random
+inputs with the very options that were used; where they differ, the model is refused.
 """
 
 from __future__ import annotations

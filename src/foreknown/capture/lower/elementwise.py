@@ -151,7 +151,7 @@ def _pow(low: Lowering, x: Operand, exponent: Operand) -> Value:
     if isinstance(exponent, int | float) and isinstance(x, Value):
         x = cast(x, dtype)
         if exponent in (1, 2, 3):
-            result = x
+            result: Value = x
             for _ in range(int(exponent) - 1):
                 result = elementwise("mul", result, x)
             return result

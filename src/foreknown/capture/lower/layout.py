@@ -97,7 +97,7 @@ def normal(group: Sequence[Dim]) -> Group:
     if T in group:
         at = list(group).index(T)
         outer, inner = group_size(tuple(group[:at])), group_size(tuple(group[at + 1 :]))
-        return (*((outer,) if outer != 1 else ()), T, *((inner,) if inner != 1 else ()))  # type: ignore[return-value]
+        return (*((outer,) if outer != 1 else ()), T, *((inner,) if inner != 1 else ()))
     size = group_size(tuple(group))
     return (size,) if size != 1 else ()  # type: ignore[return-value]
 

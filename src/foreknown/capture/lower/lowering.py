@@ -144,7 +144,7 @@ class Lowering:
         return constant(const(many))
 
     def _table(self, node: FxNode) -> Value:
-        """Values of positions as a table up to the context; whole numbers in even steps, a formula."""
+        """Values of positions: a table up to the context or, if in even steps, a formula."""
         axes = [self.size(d) for d in node.meta["val"].shape]
         at = next(i for i, d in enumerate(axes) if isinstance(d, Tokens))
         if axes[at] != Tokens(1):

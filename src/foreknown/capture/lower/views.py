@@ -158,7 +158,7 @@ def _slice(
 def _slice_tokens(
     x: Value, axis: int, size: Tokens, start: Any, end: Any, step: int, result: Size
 ) -> Value:
-    if result == size and start == 0 and step == 1:
+    if result == size and step == 1:  # all of them, however they are counted
         return x
     raise UnsupportedOp(f"the tokens from {start} to {end} in steps of {step}")
 
@@ -186,7 +186,7 @@ def rows_at_positions(x: Value, axis: int, start: int) -> Value:
 
 
 @rule("aten.select", "aten.select_copy")
-def _select(low: Lowering, x: Any, dim: int, index: Any) -> Value:
+def _select(low: Lowering, x: Any, dim: int, index: Any) -> Any:
     if scores.involved(x):
         return scores.selected(x, dim % x.rank, index, low.result_sizes())
     axis = dim % x.rank
@@ -247,7 +247,7 @@ def _unbind(low: Lowering, x: Value, dim: int = 0) -> tuple[Value, ...]:
 # Joins
 
 
-@rule("aten.cat", "aten.concat")
+@rule("aten.cat", "aten.concat", "aten.concatenate")
 def _cat(low: Lowering, tensors: Sequence[Any], dim: int = 0) -> Any:
     if scores.involved(*tensors):
         return scores.joined(low, tensors, dim)
@@ -347,17 +347,21 @@ def _repeat(
     times = [1] * (x.rank - len(times)) + times
     x = Value(x.node, ((),) * (len(times) - x.rank) + x.axes)
     for axis, n in enumerate(times):
-        if n == 1:
-            continue
-        if x.sizes[axis] == 1:
-            sizes = list(x.sizes)
-            sizes[axis] = n
-            x = expand(x, sizes)
-        elif isinstance(n, int):
-            x = join([x] * n, axis)
-        else:
+        if not isinstance(n, int):
             raise UnsupportedOp("repetition by the number of tokens")
+        if n != 1:
+            x = _tiled(x, axis, n)
     return x
+
+
+def _tiled(x: Value, axis: int, n: int) -> Value:
+    """An axis repeated whole, n times."""
+    wide = insert_axis(x, axis)
+    sizes = list(wide.sizes)
+    sizes[axis] = n
+    size = x.sizes[axis]
+    merged = Tokens(size.times * n) if isinstance(size, Tokens) else size * n
+    return reshape(expand(wide, sizes), [*x.sizes[:axis], merged, *x.sizes[axis + 1 :]])
 
 
 @rule("aten.repeat_interleave")
@@ -400,7 +404,7 @@ def _flip(low: Lowering, x: Value, dims: Sequence[int]) -> Value:
 @rule("aten.pad", "aten.constant_pad_nd")
 def _pad(
     low: Lowering, x: Value, pad: Sequence[int], mode: str = "constant", value: Any = 0
-) -> Value:
+) -> Any:
     if mode != "constant":
         raise UnsupportedOp(f"padding by {mode!r}")
     return past.pad(low, x, list(pad), value or 0)

@@ -72,13 +72,18 @@ class Index:
         if rest.low // divisor == rest.high // divisor:
             return whole + rest.low // divisor
         low, high = rest.low // divisor, rest.high // divisor
-        return whole + variable(f"({rest} / {divisor})", low, high, divides=True)
+        return whole + variable(f"({rest._operand()} / {divisor})", low, high, divides=True)
 
     def __mod__(self, divisor: int) -> Index:
         _, rest = self._split(divisor)
         if rest.low // divisor == rest.high // divisor:
             return rest + -(rest.low // divisor) * divisor
-        return variable(f"({rest} % {divisor})", 0, divisor - 1, divides=True)
+        return variable(f"({rest._operand()} % {divisor})", 0, divisor - 1, divides=True)
+
+    def _operand(self) -> str:
+        """The expression as one side of a division."""
+        single = len(self.terms) == 1 and not self.constant and set(self.terms.values()) == {1}
+        return str(self) if single else f"({self})"
 
     def __str__(self) -> str:
         parts = [a.code if f == 1 else f"{f} * {a.code}" for a, f in self.terms.items()]
