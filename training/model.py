@@ -84,7 +84,8 @@ def written_out_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     tokens, width = q.shape[-2:]
     scores = (q @ k.transpose(-1, -2)).float() * width**-0.5
     ahead = torch.ones(tokens, tokens, dtype=torch.bool, device=q.device).triu(1)
-    return scores.masked_fill(ahead, float("-inf")).softmax(-1).to(v.dtype) @ v
+    weights: Tensor = scores.masked_fill(ahead, float("-inf")).softmax(-1).to(v.dtype)
+    return torch.matmul(weights, v)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

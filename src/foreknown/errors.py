@@ -5,7 +5,7 @@
     ├── CaptureError         the model's own code could not be captured as a graph
     ├── UnsupportedOp        an operation that the graph or a target has no meaning for
     ├── GraphError           a graph breaks a rule of the IR
-    ├── PlanError            a plan breaks a rule: overlapping buffers, a value read before it is written
+    ├── PlanError            a plan breaks a rule: overlapping buffers, a value read unwritten
     ├── DoesNotFit           more memory than there is
     ├── ToolchainError       the C compiler is missing or refused the generated source
     ├── ArtifactError        a compiled directory is damaged, or of another version or machine

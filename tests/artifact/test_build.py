@@ -165,6 +165,18 @@ def test_a_second_compile_reuses_the_weights(
     assert step(second.directory) == before
 
 
+def test_the_same_compile_again_is_up_to_date(
+    compile_it: Compile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = compile_it()
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise AssertionError("captured again")
+
+    monkeypatch.setattr(build, "_capture", fail)
+    assert compile_it().manifest == first.manifest
+
+
 def test_other_weights_formats_or_tensors_are_packed_anew(
     compile_it: Compile, checkpoint: Path
 ) -> None:
@@ -175,7 +187,7 @@ def test_other_weights_formats_or_tensors_are_packed_anew(
     write_checkpoint(checkpoint, seed=1)
     other = compile_it().manifest
     assert other.weights_checksum != first.weights_checksum
-    assert other.source_fingerprint != first.source_fingerprint
+    assert other.weights_origin != first.weights_origin
 
 
 def test_damaged_weights_are_not_reused(compile_it: Compile) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,12 +104,12 @@ def test_left_out_it_is_the_bundled_model(
     from foreknown.artifact import find
     from foreknown.artifact.build import Options
     from foreknown.checkpoint import open_checkpoint
+    from foreknown.targets.cpu.toolchain import find_target
 
     # what a first use would have compiled
     checkpoint = open_checkpoint(find.BUNDLED)
-    kept = find._place(checkpoint, Options())
+    kept = find._place(checkpoint, replace(Options(), target=find_target("host").name))
     shutil.copytree(bundled_artifact, kept)
-    find._beside(kept, "from").write_text(find._origin(checkpoint))
     words = ("--prompt", "Who are you?", "--max-tokens", 4)
     assert foreknown("run", *words) == foreknown("run", bundled_artifact, *words)
     assert compiles == []

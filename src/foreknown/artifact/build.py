@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from foreknown.artifact.format import (
     manifest_json,
     open_artifact,
 )
+from foreknown.artifact.origin import origin
 from foreknown.artifact.pack import pack
 from foreknown.artifact.record import plan_record
 from foreknown.checkpoint import Checkpoint, open_checkpoint
@@ -107,9 +108,15 @@ def compile_checkpoint(
     require_replaceable(destination)
     clock = _Clock()
     target = find_target(options.target)
+    options = replace(options, target=target.name)
+    checkpoint = open_checkpoint(source)
+    made_from = origin(checkpoint, options)
+    kept = _intact(destination)
+    if kept is not None and kept.manifest.origin == made_from:
+        progress("up to date", 1, 1)
+        return kept
     with clock.part("capture"):
         progress("capturing the graph", 0, 1)
-        checkpoint = open_checkpoint(source)
         _require_readable(checkpoint)
         captured = _capture(source, options, checkpoint.config.max_position_embeddings)
         progress("capturing the graph", 1, 1)
@@ -140,7 +147,7 @@ def compile_checkpoint(
             (partial / CHECKPOINT / "tokenizer.json").write_text(text)
         with clock.part("pack"):
             weights_checksum = _weights(
-                partial / WEIGHTS, destination, fingerprint, plan, captured.weights, progress
+                partial / WEIGHTS, kept, fingerprint, plan, captured.weights, progress
             )
         manifest = Manifest(
             version=__version__,
@@ -154,7 +161,8 @@ def compile_checkpoint(
                 for file in sorted(partial.rglob("*"))
                 if file.is_file() and file.name != WEIGHTS
             },
-            source_fingerprint=fingerprint,
+            origin=made_from,
+            weights_origin=fingerprint,
             compile_seconds=clock.seconds,
         )
         (partial / MANIFEST).write_text(manifest_json(manifest))
@@ -206,7 +214,7 @@ def _fingerprint(plan: Plan, tensors: str) -> str:
 
 def _weights(
     path: Path,
-    destination: Path,
+    kept: Artifact | None,
     fingerprint: str,
     plan: Plan,
     weights: Any,
@@ -214,11 +222,10 @@ def _weights(
 ) -> str:
     """Pack weights.bin, or take over the one that lies at the destination; returns its checksum."""
     total = plan.weights_bytes
-    kept = _reusable(destination, fingerprint)
-    if kept is not None:
-        os.link(destination / WEIGHTS, path)
+    if kept is not None and kept.manifest.weights_origin == fingerprint:
+        os.link(kept.directory / WEIGHTS, path)
         progress("reusing packed weights", total, total)
-        return kept
+        return kept.manifest.weights_checksum
     done = 0
 
     def wrote(size: int) -> None:
@@ -232,24 +239,18 @@ def _weights(
     return f"{file_checksum(path):016x}"
 
 
-def _reusable(destination: Path, fingerprint: str) -> str | None:
-    """The checksum of an earlier artifact's weights.bin, if it would come out the same again."""
+def _intact(destination: Path) -> Artifact | None:
+    """The artifact that lies at the destination, if there is one and nothing of it is damaged."""
     if not is_artifact(destination):
         return None
     try:
-        manifest = open_artifact(destination).manifest
+        artifact = open_artifact(destination)
     except ForeknownError:
         return None
-    path = destination / WEIGHTS
-    if manifest.source_fingerprint != fingerprint or not path.is_file():
+    path, manifest = destination / WEIGHTS, artifact.manifest
+    if not path.is_file() or path.stat().st_size != manifest.weights_bytes:
         return None
-    if path.stat().st_size != manifest.weights_bytes:
-        return None
-    return (
-        manifest.weights_checksum
-        if f"{file_checksum(path):016x}" == manifest.weights_checksum
-        else None
-    )
+    return artifact if f"{file_checksum(path):016x}" == manifest.weights_checksum else None
 
 
 def _require_readable(checkpoint: Checkpoint) -> None:

@@ -11,14 +11,13 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
-import foreknown
 from foreknown.artifact.build import Options, Progress, compile_checkpoint
 from foreknown.artifact.format import Artifact, is_artifact, open_artifact
+from foreknown.artifact.origin import PACKAGE, origin
 from foreknown.checkpoint import Checkpoint, open_checkpoint
 from foreknown.errors import ArtifactError
 from foreknown.targets.cpu.toolchain import cache_directory, find_target
 
-PACKAGE = Path(foreknown.__file__).parent
 BUNDLED = PACKAGE / "bundled"
 
 
@@ -45,7 +44,7 @@ def find_artifact(
 
     Args:
         options: how a checkpoint is compiled; an artifact is what it is.
-        afresh: compile even if the cache holds what is wanted.
+        afresh: what lies in the cache has shown damage: look at all of it, compile what is wrong.
 
     Raises:
         ArtifactError: the artifact is damaged, or the path is neither artifact nor checkpoint.
@@ -64,48 +63,29 @@ def find_artifact(
             "config.json, or leave the model out to use the bundled one",
         )
     checkpoint = open_checkpoint(path)
+    options = replace(options, target=find_target(options.target).name)
     kept = _place(checkpoint, options)
     with _locked(kept):
-        return Found(_kept_or_compiled(checkpoint, kept, options, progress, afresh), True)
+        if not afresh and _is_current(kept, checkpoint, options):
+            return Found(open_artifact(kept), True)
+        return Found(compile_checkpoint(path, kept, options, progress), True)
 
 
-def _kept_or_compiled(
-    checkpoint: Checkpoint, kept: Path, options: Options, progress: Progress, afresh: bool
-) -> Artifact:
-    stamp, made_from = _beside(kept, "from"), _origin(checkpoint)
-    if not afresh and stamp.is_file() and stamp.read_text() == made_from:
-        try:
-            return open_artifact(kept)
-        except ArtifactError:
-            pass  # ours, and made again
-    stamp.unlink(missing_ok=True)
-    artifact = compile_checkpoint(checkpoint.directory, kept, options, progress)
-    stamp.write_text(made_from)
-    return artifact
+def _is_current(kept: Path, checkpoint: Checkpoint, options: Options) -> bool:
+    """Whether the cache holds what compiling would make; its weights are checked when loaded."""
+    if not is_artifact(kept):
+        return False
+    try:
+        manifest = open_artifact(kept).manifest
+    except ArtifactError:
+        return False
+    return manifest.origin == origin(checkpoint, options)
 
 
 def _place(checkpoint: Checkpoint, options: Options) -> Path:
-    options = replace(options, target=find_target(options.target).name)
     digest = hashlib.sha256(repr((str(checkpoint.directory), astuple(options))).encode())
     name = f"{checkpoint.directory.name}-{digest.hexdigest()[:12]}"
     return cache_directory() / "artifacts" / name
-
-
-def _beside(kept: Path, suffix: str) -> Path:
-    return kept.with_name(f"{kept.name}.{suffix}")
-
-
-def _origin(checkpoint: Checkpoint) -> str:
-    """Changes with the checkpoint's files, and with this package's own."""
-    tensors = checkpoint.tensors.fingerprint() if checkpoint.tensors else ""
-    digest = hashlib.sha256(f"{foreknown.__version__} {tensors}".encode())
-    own = [f for f in PACKAGE.rglob("*") if f.suffix in (".py", ".c", ".h")]
-    texts = [checkpoint.directory / name for name in checkpoint.text_files()]
-    code = sorted(checkpoint.directory.glob("*.py"))
-    for file in [*sorted(own), *texts, *code]:
-        status = file.stat()
-        digest.update(f"\0{file}\0{status.st_size}\0{status.st_mtime_ns}".encode())
-    return digest.hexdigest()
 
 
 @contextmanager
@@ -115,7 +95,7 @@ def _locked(kept: Path) -> Iterator[None]:
 
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(_beside(kept, "lock"), os.O_CREAT | os.O_RDWR, 0o644)
+        lock = os.open(kept.with_name(f"{kept.name}.lock"), os.O_CREAT | os.O_RDWR, 0o644)
     except OSError as error:
         raise ArtifactError(
             f"the cache cannot be written: {error.strerror}",

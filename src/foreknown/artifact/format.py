@@ -41,7 +41,8 @@ class Manifest:
         weights_bytes: size of weights.bin.
         weights_checksum: fk_checksum of weights.bin, in hexadecimal.
         files: sha256 of every other file by its path inside the artifact.
-        source_fingerprint: of the checkpoint's tensors and the packing, to reuse weights.bin.
+        origin: of everything the artifact was made from: the same again is up to date.
+        weights_origin: of the tensors and their packing: the same again reuses weights.bin.
         compile_seconds: how long compiling took, by part.
     """
 
@@ -52,7 +53,8 @@ class Manifest:
     weights_bytes: int
     weights_checksum: str
     files: dict[str, str]
-    source_fingerprint: str
+    origin: str
+    weights_origin: str
     compile_seconds: dict[str, float]
     format: int = FORMAT
 

@@ -66,7 +66,8 @@ def capture(
             return _capture(checkpoint, context, trust_code, attention)
         except _NotTraced as error:
             # Code that does not know the interface may still write its attention out.
-            first = first or error.error
+            unknown = first is not None and f"'{IMPLEMENTATION}'" in first.what
+            first = error.error if first is None or unknown else first
     assert first is not None
     raise first
 

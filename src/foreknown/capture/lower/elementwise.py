@@ -70,6 +70,9 @@ def _arithmetic(op: str) -> Callable[..., Any]:
         if scores.involved(x, other):
             return scores.binary(low, op, x, other, alpha)
         dtype = low.result_dtype()
+        neutral = 1 if op == "mul" else 0
+        if isinstance(x, Value) and isinstance(other, int | float) and other == neutral:
+            return cast(x, dtype)
         if dtype == "bool" and op in {"add", "mul"}:
             op_ = {"add": "or", "mul": "and"}[op]
             return elementwise(op_, as_value(x, dtype), as_value(other, dtype))
@@ -95,6 +98,8 @@ def _div(low: Lowering, x: Operand, other: Operand, rounding_mode: str | None = 
         return scores.binary(low, "div", x, other, 1)
     dtype = low.result_dtype()
     if rounding_mode is None:
+        if isinstance(x, Value) and isinstance(other, int | float) and other == 1:
+            return cast(x, dtype)
         return elementwise("div", as_value(x, "f32"), as_value(other, "f32"))
     if rounding_mode != "floor":
         raise UnsupportedOp(f"division rounded by {rounding_mode!r}")
