@@ -22,7 +22,7 @@ from foreknown.capture.lower.layout import (
 from foreknown.capture.lower.lowering import Lowering
 from foreknown.capture.lower.rules import rule
 from foreknown.errors import UnsupportedOp
-from foreknown.graph.ir import Node, T, const, make
+from foreknown.graph.ir import Literal, Node, T, const, make
 
 
 def heads_of(x: Value) -> Node:
@@ -203,6 +203,41 @@ class Padded:
         if back < 0:
             raise UnsupportedOp("tokens that look at later ones")
         return Value(shifted(self.value.node, back, self.fill), self.value.axes)
+
+
+def join_tokens(parts: Sequence[Any], axis: int) -> Any:
+    """Zeros before tokens, as in a step back in time.
+
+    Raises:
+        UnsupportedOp: something else is joined along the token axis.
+    """
+    before = 0
+    for i, part in enumerate(parts):
+        size = part.sizes[axis]
+        if isinstance(size, Tokens):
+            break
+        if not _is_zero(part.node):
+            raise UnsupportedOp("more tokens joined to the tokens of a step")
+        before += size
+    rest = parts[i + 1 :]
+    if any(isinstance(p.sizes[axis], Tokens) or not _is_zero(p.node) for p in rest):
+        raise UnsupportedOp("more tokens joined to the tokens of a step")
+    if isinstance(part, Padded):
+        if part.axis != axis or part.fill is not None or part.before > 0:
+            raise UnsupportedOp("padded tokens padded again")
+        value, before = part.value, before + part.before
+    else:
+        value = part
+    total = Tokens(1, size.plus + sum(p.sizes[axis] for p in (*parts[:i], *rest)))
+    padded = Padded(value, axis, before, total)
+    return padded.cut(0, total) if total == Tokens(1) else padded
+
+
+def _is_zero(node: Node) -> bool:
+    while node.op in {"reshape", "broadcast", "permute", "cast"}:
+        (node,) = node.args
+    literal = node.attrs.get("value")
+    return isinstance(literal, Literal) and not literal.array.any()
 
 
 def shifted(node: Node, back: int, fill: Node | None = None) -> Node:

@@ -157,9 +157,12 @@ def _slice(
 
 def _slice_tokens(
     x: Value, axis: int, size: Tokens, start: Any, end: Any, step: int, result: Size
-) -> Value:
+) -> Any:
     if result == size and step == 1:  # all of them, however they are counted
         return x
+    if isinstance(result, Tokens) and result.times == 1 and step == 1:
+        if isinstance(start, int) and start >= 0:
+            return past.Padded(x, axis, -start, result)  # to be joined with what was before
     raise UnsupportedOp(f"the tokens from {start} to {end} in steps of {step}")
 
 
@@ -253,8 +256,10 @@ def _cat(low: Lowering, tensors: Sequence[Any], dim: int = 0) -> Any:
         return scores.joined(low, tensors, dim)
     dtype = low.result_dtype()
     tensors = [t for t in tensors if 0 not in t.sizes]
-    parts = [as_value(t, dtype) for t in tensors]
-    return join(parts, dim % parts[0].rank)
+    axis = dim % tensors[0].rank
+    if len(tensors) > 1 and any(isinstance(t.sizes[axis], Tokens) for t in tensors):
+        return past.join_tokens(tensors, axis)
+    return join([as_value(t, dtype) for t in tensors], axis)
 
 
 def join(parts: Sequence[Value], axis: int) -> Value:
