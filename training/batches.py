@@ -44,7 +44,7 @@ class Batch:
 
 
 def _problem(rng: Random, seed: int, index: int) -> Problem:
-    kinds = list(KINDS.values())
+    kinds = [kind for kind in KINDS.values() if kind.share > 0]
     kind = rng.choices(kinds, [kind.share for kind in kinds])[0]
     return draw(kind, "train", seed, index)
 

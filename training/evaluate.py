@@ -65,7 +65,8 @@ def main() -> None:
     for name in wanted:
         began = time.monotonic()
         measured = (
-            reflection(decoder, arguments.problems)
+            reflection(decoder, "arithmetic", arguments.problems)
+            | reflection(decoder, "arithmetic-long", arguments.problems)
             if name == "reflection"
             else accuracy(decoder, name, arguments.problems, arguments.show)
         )
@@ -102,10 +103,10 @@ def accuracy(decoder: Decoder, name: str, count: int, show: int) -> dict[str, Sc
     return scores
 
 
-def reflection(decoder: Decoder, count: int) -> dict[str, Score]:
+def reflection(decoder: Decoder, name: str, count: int) -> dict[str, Score]:
     """The model's own answers to word problems, before and after it checks them itself."""
-    kind = KINDS["arithmetic"]
-    problems = problems_of("arithmetic", count)
+    kind = KINDS[name]
+    problems = problems_of(name, count)
     drafts = decoder.replies([prompt_text(problem.prompt) for problem in problems])
     asked = [
         (*problem.prompt, Message("assistant", draft), Message("user", _CHECK))
@@ -117,10 +118,10 @@ def reflection(decoder: Decoder, count: int) -> dict[str, Score]:
     mended = sum(not b and a for b, a in zip(before, after, strict=True))
     spoiled = sum(b and not a for b, a in zip(before, after, strict=True))
     return {
-        "reflection: first answer": Score(sum(before), count),
-        "reflection: after its own check": Score(sum(after), count),
-        "reflection: wrong ones mended": Score(mended, count - sum(before)),
-        "reflection: right ones spoiled": Score(spoiled, sum(before)),
+        f"reflection {name}: first answer": Score(sum(before), count),
+        f"reflection {name}: after its own check": Score(sum(after), count),
+        f"reflection {name}: wrong ones mended": Score(mended, count - sum(before)),
+        f"reflection {name}: right ones spoiled": Score(spoiled, sum(before)),
     }
 
 

@@ -32,7 +32,7 @@ _PLAIN_WORDS = (
 
 def _corpus(seed: int) -> Iterator[str]:
     """Texts without the special tokens, which are no part of any merge."""
-    for kind in KINDS.values():
+    for kind in (kind for kind in KINDS.values() if kind.share > 0):
         for index in range(_SAMPLES_PER_KIND):
             problem = draw(kind, "train", seed, index)
             for message in problem.prompt:

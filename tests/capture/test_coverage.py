@@ -62,10 +62,12 @@ def test_ties_may_fall_either_way() -> None:
 
 
 def test_each_type_runs_apart() -> None:
-    code = (
-        "import sys, json; t = sys.argv[1]; t == 'b' and sys.exit('gone wrong');"
-        "print(json.dumps(dict(model_type=t, status='exact', max_abs_err=0.0, seconds=1, reason='')))"
-    )
+    code = """
+import sys, json
+if sys.argv[1] == "b":
+    sys.exit("gone wrong")
+print(json.dumps(dict(model_type="a", status="exact", max_abs_err=0.0, seconds=1, reason="")))
+"""
     found = list(cover_all(["a", "b"], [sys.executable, "-c", code], jobs=2))
     assert [f.status for f in found] == ["exact", "refused"]
     assert found[1].reason == "stopped with: gone wrong"

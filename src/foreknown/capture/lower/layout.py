@@ -147,7 +147,7 @@ def reshape(x: Value, sizes: Sequence[Size]) -> Value:
             elif want % atom == 0:
                 want //= atom
                 group.append(atom)
-            elif atom % want == 0:
+            elif want != 1 and atom % want == 0:
                 left.insert(0, atom // want)
                 group.append(want)
                 want = 1

@@ -211,24 +211,19 @@ def join_tokens(parts: Sequence[Any], axis: int) -> Any:
     Raises:
         UnsupportedOp: something else is joined along the token axis.
     """
-    before = 0
-    for i, part in enumerate(parts):
-        size = part.sizes[axis]
-        if isinstance(size, Tokens):
-            break
-        if not _is_zero(part.node):
-            raise UnsupportedOp("more tokens joined to the tokens of a step")
-        before += size
-    rest = parts[i + 1 :]
-    if any(isinstance(p.sizes[axis], Tokens) or not _is_zero(p.node) for p in rest):
+    at = next(i for i, p in enumerate(parts) if isinstance(p.sizes[axis], Tokens))
+    part, others = parts[at], [*parts[:at], *parts[at + 1 :]]
+    if any(isinstance(p.sizes[axis], Tokens) or not _is_zero(p.node) for p in others):
         raise UnsupportedOp("more tokens joined to the tokens of a step")
+    before = sum(p.sizes[axis] for p in parts[:at])
+    size = part.sizes[axis]
     if isinstance(part, Padded):
         if part.axis != axis or part.fill is not None or part.before > 0:
             raise UnsupportedOp("padded tokens padded again")
         value, before = part.value, before + part.before
     else:
         value = part
-    total = Tokens(1, size.plus + sum(p.sizes[axis] for p in (*parts[:i], *rest)))
+    total = Tokens(1, size.plus + sum(p.sizes[axis] for p in others))
     padded = Padded(value, axis, before, total)
     return padded.cut(0, total) if total == Tokens(1) else padded
 

@@ -160,9 +160,9 @@ def _slice_tokens(
 ) -> Any:
     if result == size and step == 1:  # all of them, however they are counted
         return x
-    if isinstance(result, Tokens) and result.times == 1 and step == 1:
-        if isinstance(start, int) and start >= 0:
-            return past.Padded(x, axis, -start, result)  # to be joined with what was before
+    counted = isinstance(start, int) and start >= 0 and step == 1
+    if isinstance(result, Tokens) and result.times == 1 and counted:
+        return past.Padded(x, axis, -start, result)  # to be joined with what was before
     raise UnsupportedOp(f"the tokens from {start} to {end} in steps of {step}")
 
 
