@@ -103,13 +103,11 @@ def _capture(
         name = weights.name(name.removeprefix("model."))
         if not value.is_floating_point():
             return None
-        if isinstance(value, torch.nn.Parameter) or not weights.on_disk or weights.has(name):
-            used.append(name)
-            shape = tuple(value.shape)
-            if not weights.on_disk or weights.has(name):
-                return make("weight", name=name, shape=shape, stored=weights.stored(name))
+        used.append(name)
+        if weights.on_disk and not weights.has(name):
             weights.check([name])
-        return None
+        shape = tuple(value.shape)
+        return make("weight", name=name, shape=shape, stored=weights.stored(name))
 
     logits = lower(program, weight, context)
     weights.check(sorted(set(used)))

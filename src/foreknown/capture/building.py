@@ -135,6 +135,7 @@ def build_model(
         with quiet(), no_init_weights(), _Unreserved():
             model: PreTrainedModel = make(config, **options)
         model.tie_weights(recompute_mapping=False)
+        _fill_buffers(model)
     except Exception as error:
         raise CaptureError(
             f"the model cannot be built from its configuration: "
@@ -147,18 +148,27 @@ def build_model(
     return model
 
 
+def _fill_buffers(model: PreTrainedModel) -> None:
+    """Values of buffers that no checkpoint stores, set as they are when one is loaded."""
+    with quiet(), torch.no_grad():
+        for module in model.modules():
+            if module._non_persistent_buffers_set and not module._parameters:
+                model._init_weights(module)  # type: ignore[no-untyped-call]
+
+
 def _constructor(
     config: PreTrainedConfig, directory: Path | None, trust_code: bool
 ) -> Callable[..., Any]:
     """What makes a model of a configuration: transformers' class, or the checkpoint's own."""
     custom = (getattr(config, "auto_map", None) or {}).get("AutoModelForCausalLM")
-    if custom and directory is not None:
-        if not trust_code:
-            raise _untrusted(directory)
+    known = type(config) in AutoModelForCausalLM._model_mapping
+    if custom and directory is not None and not trust_code and not known:
+        raise _untrusted(directory)
+    if custom and directory is not None and trust_code:
         with quiet():
             cls = get_class_from_dynamic_module(custom, directory, local_files_only=True)
         return cls._from_config  # type: ignore[attr-defined, no-any-return]
-    if type(config) in AutoModelForCausalLM._model_mapping:
+    if known:
         return AutoModelForCausalLM.from_config
     for name in config.architectures or ():
         found = getattr(transformers, name, None)

@@ -98,6 +98,8 @@ def recognise(low: Lowering, parts: Sequence[Part], causal: bool, swapped: bool 
             gates = gates + values
             continue
         if values.shape[1] == 1 and (values > HIDDEN).all():
+            if context < low.context:
+                values = part.values(low, low.context, None)
             by_key = values[:, 0] + (0 if by_key is None else by_key)
         else:
             hidden = hidden + values
@@ -106,6 +108,8 @@ def recognise(low: Lowering, parts: Sequence[Part], causal: bool, swapped: bool 
     hidden = hidden + gates
     hidden = np.broadcast_to(hidden, (hidden.shape[0], count, context))
     visible = classify(hidden, context, rows, causal)
+    if visible.bias is not None and context < low.context:
+        raise UnsupportedOp(f"a position bias that is known up to {context} tokens only")
     if by_key is None:
         return visible
     if visible.bias is not None:

@@ -229,8 +229,8 @@ def join_tokens(parts: Sequence[Any], axis: int) -> Any:
 
 
 def _is_zero(node: Node) -> bool:
-    while node.op in {"reshape", "broadcast", "permute", "cast"}:
-        (node,) = node.args
+    if node.op in {"linear", "mul", "reshape", "broadcast", "permute", "cast"}:
+        return any(map(_is_zero, node.args))
     literal = node.attrs.get("value")
     return isinstance(literal, Literal) and not literal.array.any()
 
