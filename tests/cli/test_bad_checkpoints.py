@@ -255,6 +255,8 @@ def test_ctrl_c_in_the_middle_of_a_compile(tiny_checkpoint: Path, tmp_path: Path
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # whatever started the tests may have had interrupts ignored, which children inherit
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         deadline = time.monotonic() + 120
         maps = Path(f"/proc/{process.pid}/maps")

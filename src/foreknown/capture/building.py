@@ -148,12 +148,14 @@ def build_model(
     return model
 
 
-def _fill_buffers(model: PreTrainedModel) -> None:
+def _fill_buffers(module: torch.nn.Module, model: PreTrainedModel | None = None) -> None:
     """Values of buffers that no checkpoint stores, set as they are when one is loaded."""
-    with quiet(), torch.no_grad():
-        for module in model.modules():
-            if module._non_persistent_buffers_set and not module._parameters:
-                model._init_weights(module)  # type: ignore[no-untyped-call]
+    model = module if isinstance(module, PreTrainedModel) else model
+    for child in module.children():
+        _fill_buffers(child, model)
+    if model is not None and module._non_persistent_buffers_set and not module._parameters:
+        with quiet(), torch.no_grad():
+            model._init_weights(module)  # type: ignore[no-untyped-call]
 
 
 def _constructor(

@@ -15,6 +15,7 @@ from foreknown.capture.lower import (  # noqa: F401  (each registers its rules)
     elementwise,
     lookups,
     masks,
+    nonlinearities,
     past,
     products,
     reductions,

@@ -1,4 +1,4 @@
-"""Operations on single elements: arithmetic, comparison, choice, activation functions."""
+"""Operations on single elements: arithmetic, comparison, choice, and values made of nothing."""
 
 from __future__ import annotations
 
@@ -226,99 +226,16 @@ def _square(low: Lowering, x: Value) -> Value:
 
 @rule("aten.log2")
 def _log2(low: Lowering, x: Value) -> Value:
-    return number("mul", _apply("log", as_value(x, "f32")), 1 / math.log(2))
+    return number("mul", apply("log", as_value(x, "f32")), 1 / math.log(2))
 
 
 @rule("aten.exp2")
 def _exp2(low: Lowering, x: Value) -> Value:
-    return _apply("exp", number("mul", as_value(x, "f32"), math.log(2)))
+    return apply("exp", number("mul", as_value(x, "f32"), math.log(2)))
 
 
-def _apply(op: str, x: Value) -> Value:
+def apply(op: str, x: Value) -> Value:
     return Value(make(op, x.node), x.axes)
-
-
-# Activation functions
-
-
-@rule("aten.relu", "aten.relu_")
-def _relu(low: Lowering, x: Value) -> Value:
-    return number("max", x, 0.0)
-
-
-@rule("aten.relu6")
-def _relu6(low: Lowering, x: Value) -> Value:
-    return number("min", number("max", x, 0.0), 6.0)
-
-
-@rule("aten.leaky_relu")
-def _leaky_relu(low: Lowering, x: Value, negative_slope: float = 0.01) -> Value:
-    positive = number("gt", x, 0.0)
-    return elementwise("where", positive, x, number("mul", x, negative_slope))
-
-
-@rule("aten.elu")
-def _elu(
-    low: Lowering, x: Value, alpha: float = 1, scale: float = 1, input_scale: float = 1
-) -> Value:
-    positive = number("gt", x, 0.0)
-    least = number("min", x if input_scale == 1 else number("mul", x, input_scale), 0.0)
-    negative = number("mul", _apply("expm1", least), alpha * scale)
-    return elementwise("where", positive, number("mul", x, scale), negative)
-
-
-@rule("aten.silu")
-def _silu(low: Lowering, x: Value) -> Value:
-    return elementwise("mul", x, _apply("sigmoid", x))
-
-
-@rule("aten.gelu")
-def _gelu(low: Lowering, x: Value, approximate: str = "none") -> Value:
-    if approximate == "tanh":
-        cube = elementwise("mul", elementwise("mul", x, x), x)
-        inner = elementwise("add", x, number("mul", cube, 0.044715))
-        bend = _apply("tanh", number("mul", inner, math.sqrt(2 / math.pi)))
-    else:
-        bend = _apply("erf", number("mul", x, math.sqrt(0.5)))
-    return elementwise("mul", number("mul", x, 0.5), number("add", bend, 1.0))
-
-
-@rule("aten.softplus")
-def _softplus(low: Lowering, x: Value, beta: float = 1, threshold: float = 20) -> Value:
-    # log(1 + e^z) = max(z, 0) + log1p(e^-|z|), which neither overflows nor loses digits
-    z = x if beta == 1 else number("mul", x, beta)
-    tail = _apply("log1p", _apply("exp", _apply("neg", _apply("abs", z))))
-    smooth = elementwise("add", number("max", z, 0.0), tail)
-    if beta != 1:
-        smooth = number("div", smooth, beta)
-    return elementwise("where", number("gt", z, threshold), x, smooth)
-
-
-@rule("aten.log_sigmoid", "aten.log_sigmoid_forward")
-def _log_sigmoid(low: Lowering, x: Value) -> Value:
-    tail = _apply("log1p", _apply("exp", _apply("neg", _apply("abs", x))))
-    return elementwise("sub", number("min", x, 0.0), tail)
-
-
-@rule("aten.mish")
-def _mish(low: Lowering, x: Value) -> Value:
-    return elementwise("mul", x, _apply("tanh", _softplus(low, x)))
-
-
-@rule("aten.hardsigmoid")
-def _hardsigmoid(low: Lowering, x: Value) -> Value:
-    line = number("min", number("max", number("add", x, 3.0), 0.0), 6.0)
-    return number("div", line, 6.0)
-
-
-@rule("aten.glu")
-def _glu(low: Lowering, x: Value, dim: int = -1) -> Value:
-    from foreknown.capture.lower.views import cut
-
-    axis = dim % x.rank
-    half = x.sizes[axis] // 2  # type: ignore[operator]
-    a, b = cut(x, axis, 0, half), cut(x, axis, half, 2 * half)
-    return elementwise("mul", a, _apply("sigmoid", b))
 
 
 # Comparison and choice
@@ -371,7 +288,7 @@ for _name in ("logical_xor", "bitwise_xor", "__xor__"):
 def _not(low: Lowering, x: Value) -> Value:
     if low.result_dtype() != "bool":
         raise UnsupportedOp("bits of whole numbers")
-    return _apply("not", truth(x))
+    return apply("not", truth(x))
 
 
 @rule("aten.where")
@@ -399,7 +316,7 @@ def _isnan(low: Lowering, x: Value) -> Value:
 
 @rule("aten.isinf")
 def _isinf(low: Lowering, x: Value) -> Value:
-    return number("eq", _apply("abs", x), math.inf)
+    return number("eq", apply("abs", x), math.inf)
 
 
 @rule("aten.nan_to_num")

@@ -73,7 +73,10 @@ class Lowering:
         except (UnsupportedOp, GraphError) as error:
             raise self.refusal(error, node) from error
         except _UNFORESEEN as error:
-            raise self.refusal(_unforeseen(error), node) from error
+            pairs = any(_token_axes(n.meta.get("val")) > 1 for n in (node, *node.all_input_nodes))
+            what = "each token with every other token, and not as attention"
+            refusal = UnsupportedOp(what) if pairs else _unforeseen(error)
+            raise self.refusal(refusal, node) from error
         finally:
             self.node = before
 
@@ -215,7 +218,9 @@ def dtype_name(dtype: torch.dtype) -> str:
     return name
 
 
-def _token_axes(example: torch.Tensor) -> int:
+def _token_axes(example: object) -> int:
+    if not isinstance(example, torch.Tensor):
+        return 0
     return sum(not isinstance(d, int) for d in example.shape)
 
 
