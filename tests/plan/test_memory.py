@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from foreknown.graph.ir import Graph, Node, Symbol, make
-from foreknown.plan.memory import ALIGNMENT, arena_bytes, plan_memory
+from foreknown.plan.memory import arena_bytes, plan_memory
 from foreknown.plan.phases import fuse, held
 from foreknown.plan.plan import Limits, make_plan
+from foreknown.plan.state import ALIGNMENT
 from foreknown.targets.cpu.source import generate
 from tests.decoders import decoder
 from tests.targets.op_cases import weight, x

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from foreknown.errors import CheckpointError
 from foreknown.graph.interpret import evaluate
 from foreknown.graph.ir import Node, topological
-from foreknown.plan.constants import ALIGNMENT, LANES, Constant, moved_bf16
+from foreknown.plan.constants import ALIGNMENT, Constant, moved_bf16
+from foreknown.plan.state import LANES
 from foreknown.targets.cpu.tools import is_finite, panels
 
 Array = NDArray[Any]

@@ -15,11 +15,11 @@ from typing import Literal as Choice
 
 from foreknown.graph.ir import Graph, Literal, Node
 from foreknown.graph.ops import VIEW
+from foreknown.plan.state import LANES
 
 ALIGNMENT = 4096
 """Bytes: constants start on pages, so that each can be mapped and dropped by itself."""
 
-LANES = 16
 
 READ_IN_KERNELS = frozenset({"linear", "experts", "attend"})
 """Operations that read constants from memory, even one of a single element."""

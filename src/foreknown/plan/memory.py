@@ -9,9 +9,7 @@ from dataclasses import dataclass
 
 from foreknown.graph.ir import Node, Symbol
 from foreknown.plan.phases import Phase
-
-ALIGNMENT = 64
-ITEM_BYTES = {"f32": 4, "i32": 4, "bool": 1}
+from foreknown.plan.state import ALIGNMENT, ITEM_BYTES
 
 
 @dataclass(frozen=True)

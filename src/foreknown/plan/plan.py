@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from foreknown.graph.batch import BLOCK_TOKENS
 from foreknown.graph.ir import Graph, Node
 from foreknown.graph.ops import PAST
 from foreknown.plan.check_memory import check_memory
@@ -50,11 +49,6 @@ class Plan:
     def arena_bytes(self) -> int:
         """Size of the arena for values between phases."""
         return arena_bytes(self.buffers)
-
-    @property
-    def blocks_per_sequence(self) -> int:
-        """Blocks of one sequence of full context."""
-        return -(-self.limits.context // BLOCK_TOKENS)
 
     @property
     def logits(self) -> Buffer:

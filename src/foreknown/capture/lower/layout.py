@@ -241,14 +241,3 @@ def align(values: Sequence[Value]) -> tuple[list[Node], Axes]:
         raise UnsupportedOp("each token with every other token")
     result = tuple(axes)
     return [spaced(v, result) for v in padded], result
-
-
-def split_tokens(x: Value) -> tuple[int, int]:
-    """Outer and inner factor of the token axis."""
-    group = next(g for g in x.axes if T in g)
-    at = group.index(T)
-    outer = group[0] if at else 1
-    inner = group[at + 1] if at + 1 < len(group) else 1
-    assert isinstance(outer, int)
-    assert isinstance(inner, int)
-    return outer, inner

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 
 from foreknown.errors import UnsupportedOp
 from foreknown.graph.ir import Node, Symbol
@@ -47,7 +48,7 @@ def _operand(x: Node, access: Access) -> str:
 def _linear(node: Node, phase: Phase, out: Writer, access: Access, context: int) -> int:
     x, w = node.args
     *groups, n, k = w.row_shape
-    count = _product(groups)
+    count = prod(groups)
     lead = x.row_size // (count * k)
     source, target = _operand(x, access), access.buffer(node)
     weights, slot = access.constant(w)
@@ -204,10 +205,3 @@ def _scan(node: Node, phase: Phase, out: Writer, access: Access, context: int) -
             with out.loops(inner):
                 out.line(f"{access.rows[node]}[{element}] = now[{element}];")
     return 0
-
-
-def _product(extents: list[int]) -> int:
-    size = 1
-    for extent in extents:
-        size *= extent
-    return size
