@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from foreknown.artifact.pack import pack, to_bf16
+from foreknown.artifact.pack import pack
 from foreknown.graph import interpret
 from foreknown.graph.batch import BLOCK_TOKENS, Batch
+from foreknown.graph.bf16 import to_bf16
 from foreknown.graph.ir import DTYPES, Graph, Node, Symbol
 from foreknown.graph.text import print_graph
 from foreknown.plan.phases import held
@@ -58,6 +59,7 @@ class Compiled:
             max_rows=plan.limits.max_rows,
             arena_bytes=plan.arena_bytes,
             scratch_bytes=self.source.scratch_bytes,
+            own_bytes=plan.own_bytes,
             block_bytes=self.source.block_bytes,
             logits_offset=plan.logits.offset,
             n_phases=len(plan.phases),

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from foreknown.artifact.pack import pack, to_bf16
+from foreknown.artifact.pack import pack
 from foreknown.errors import CheckpointError
+from foreknown.graph.bf16 import to_bf16
 from foreknown.graph.ir import Graph, Node, const, make
 from foreknown.plan.constants import Constant, file_bytes, place_constants
 from tests.executors import Memory, random_weights, rounded

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from foreknown.errors import MachineError
 from foreknown.machine import Machine, read_machine, write_machine
 
-MACHINE = Machine("a machine", 2, ((1 << 20, 80.0), (1 << 24, 40.0)), 100.0, 1.5)
+MACHINE = Machine("a machine", 2, ((1 << 20, 80.0), (1 << 24, 40.0)), 100.0, 400.0, 1.5)
 
 
 def test_its_text_reads_back(tmp_path: Path) -> None:
@@ -47,6 +47,7 @@ def test_bandwidth_stays_within_what_was_measured(working_set: float) -> None:
     [
         {"f32_gflop_s": 0.0},
         {"f32_gflop_s": float("nan")},
+        {"int8_gop_s": 0.0},
         {"threads": 0},
         {"barrier_us": -1.0},
         {"read_gb_s": ()},

@@ -13,6 +13,7 @@ def test_the_better_of_the_rounds_counts() -> None:
         Probes(
             read_gb_s=lambda size, threads, seconds: float(next(reads)),
             f32_gflop_s=lambda threads, seconds: next(peaks),
+            int8_gop_s=lambda threads, seconds: 7.0,
             barrier_us=lambda threads: next(barriers),
         ),
         3,
@@ -25,5 +26,6 @@ def test_the_better_of_the_rounds_counts() -> None:
         (size, float(count + 1 + i)) for i, size in enumerate(WORKING_SETS)
     )
     assert machine.f32_gflop_s == 5.0
+    assert machine.int8_gop_s == 7.0
     assert machine.barrier_us == 1.0
-    assert told[-1] == (2 * (count + 1), 2 * (count + 1))
+    assert told[-1] == (2 * (count + 2), 2 * (count + 2))

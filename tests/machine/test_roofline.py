@@ -6,7 +6,7 @@ import pytest
 
 from foreknown.machine import Machine, Work, seconds
 
-MACHINE = Machine("a machine", 2, ((1 << 20, 50.0),), 100.0, 2.0)
+MACHINE = Machine("a machine", 2, ((1 << 20, 50.0),), 100.0, 400.0, 2.0)
 
 
 def test_each_phase_waits_for_what_it_lacks_most() -> None:
@@ -14,6 +14,11 @@ def test_each_phase_waits_for_what_it_lacks_most() -> None:
     assert seconds(MACHINE, [moves], 1, 0) == pytest.approx(1)
     assert seconds(MACHINE, [computes], 1, 0) == pytest.approx(3)
     assert seconds(MACHINE, [moves, computes], 1, 0) == pytest.approx(4)
+
+
+def test_integers_have_a_peak_of_their_own() -> None:
+    both = Work(bytes=1.0, flops=100e9, int8_ops=800e9)
+    assert seconds(MACHINE, [both], 1, 0) == pytest.approx(3)
 
 
 def test_barriers_are_paid_for() -> None:

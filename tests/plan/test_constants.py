@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from foreknown.graph.ir import Graph, Node, const, make
-from foreknown.plan.constants import ALIGNMENT, elements, file_bytes, place_constants
+from foreknown.plan.constants import ALIGNMENT, Constant, file_bytes, place_constants
 from tests.decoders import decoder
 from tests.targets.op_cases import GROUPS, attend, graph_of, weight, x
 
@@ -74,7 +74,28 @@ def test_constants_start_on_pages_and_do_not_overlap(graph: Graph) -> None:
     for constant in found:
         assert constant.offset % ALIGNMENT == 0
         assert constant.offset >= end
-        item = {"bf16": 2, "f32": 4, "i32": 4, "bool": 1}[constant.stored]
-        assert constant.bytes == elements(constant.node, constant.layout) * item
+        assert constant.bytes == bytes_of(constant)
         end = constant.offset + constant.bytes
     assert end <= file_bytes(found) < end + ALIGNMENT or not found
+
+
+def bytes_of(constant: Constant) -> int:
+    """What a constant takes, counted afresh from its shape."""
+    if constant.layout == "flat":
+        items = constant.node.row_size
+    else:
+        *count, n, k = constant.node.row_shape
+        rows = 32 if constant.layout == "lowbit" else 16
+        items = int(np.prod(count, dtype=np.int64)) * -(-n // rows) * rows * k
+    bits = {"bf16": 16, "f32": 32, "i32": 32, "bool": 8, "int8": 8, "int4": 4}[constant.stored]
+    size = items * bits // 8
+    if constant.layout == "lowbit":
+        size += items // constant.node.integer("group") * 2
+    return size
+
+
+def test_low_bit_weights_take_their_codes_and_a_scale_for_each_group() -> None:
+    row = make("quantise", x(128), group=64)
+    for bits, size in ((4, 64 * (128 // 2 + 2 * 2)), (8, 64 * (128 + 2 * 2))):
+        w = make("lowbit", weight("w", 50, 128), bits=bits, group=64)
+        assert placed(make("linear", row, w))["lowbit"] == ("lowbit", f"int{bits}", size)

@@ -59,7 +59,7 @@ def test_experts_move_the_weights_of_those_chosen() -> None:
 def test_attention_pays_for_its_context() -> None:
     q, k, v = x(6, 12, seed=1), x(2, 12, seed=2), x(2, 20, seed=3)
     (cost,) = costs(logits=attend(q, k, v))["attend"]
-    assert cost.bytes == Formula(per_context=4 * 2 * (12 + 20))
+    assert cost.bytes == Formula(per_context=4 * 2 * (12 + 32))  # values in whole vectors
     assert cost.flops == Formula(per_context=2 * 6 * (12 + 20))
     assert cost.flops.at(tokens=3, rows=0, context=100) == 3 * 100 * 2 * 6 * 32
 
@@ -67,7 +67,7 @@ def test_attention_pays_for_its_context() -> None:
 def test_a_window_bounds_what_attention_pays() -> None:
     q, k, v = x(6, 12, seed=1), x(2, 12, seed=2), x(2, 20, seed=3)
     (cost,) = costs(logits=attend(q, k, v, window=10))["attend"]
-    assert cost.bytes == Formula(per_token=4 * 2 * (12 + 20) * 10)
+    assert cost.bytes == Formula(per_token=4 * 2 * (12 + 32) * 10)
     assert cost.flops == Formula(per_token=2 * 6 * (12 + 20) * 10)
 
 
@@ -87,6 +87,16 @@ def test_stored_state_is_moved_too() -> None:
     a = x(8, seed=1)
     first, *_ = costs(logits=make("add", a, make("shift", make("neg", a), n=1)))["rows"]
     assert first.bytes.per_token == pytest.approx(4 * 8 + 4 * 8 + 4 * 8)  # lookup, output, state
+
+
+def test_low_bits_move_codes_and_scales_and_count_integer_operations() -> None:
+    row = make("quantise", x(64), group=32)
+    w = make("lowbit", weight("w", 32, 64), bits=4, group=32)
+    (cost,) = costs(logits=make("linear", row, w))["linear"]
+    # 32 x 64 half bytes and 32 x 2 scales; rows of 64 codes, 2 scales and 2 sums; 32 out
+    assert cost.bytes == Formula(constant=1024 + 128, per_token=64 + 16 + 4 * 32)
+    assert cost.int8_ops == Formula(per_token=2 * 32 * 64)
+    assert cost.flops == Formula()
 
 
 def test_a_step_is_the_sum_of_its_phases() -> None:

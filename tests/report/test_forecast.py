@@ -10,7 +10,7 @@ from foreknown.artifact import open_artifact
 from foreknown.machine import Machine
 from foreknown.report.forecast import StepCosts, StepShape, forecast, prompt_steps
 
-MACHINE = Machine("a machine", 2, ((1 << 20, 50.0),), 100.0, 2.0)
+MACHINE = Machine("a machine", 2, ((1 << 20, 50.0),), 100.0, 400.0, 2.0)
 
 
 def test_a_prompt_is_cut_as_the_engine_cuts_it() -> None:
@@ -26,9 +26,15 @@ def test_the_parts_of_a_step_add_up(tiny_artifact: Path) -> None:
     costs, step = StepCosts(open_artifact(tiny_artifact)), StepShape(4, 1, 16)
     works = costs.works(step)
     assert sum(work.bytes for work in works) == pytest.approx(costs.bytes(step))
-    assert sum(work.flops for work in works) == pytest.approx(costs.flops(step))
-    least = max(costs.bytes(step) / 50e9, costs.flops(step) / 100e9)
+    assert sum(work.flops for work in works) == pytest.approx(costs.work(step).flops)
+    least = max(costs.bytes(step) / 50e9, costs.work(step).flops / 100e9)
     assert costs.seconds(MACHINE, step) >= least + costs.stages * 2e-6
+
+
+def test_a_lone_token_meets_only_where_something_is_shared_out(tiny_artifact: Path) -> None:
+    costs = StepCosts(open_artifact(tiny_artifact))
+    assert costs.meetings(StepShape(2, 2, 16)) == costs.stages
+    assert costs.meetings(StepShape(1, 1, 16)) == costs.shared_stages < costs.stages
 
 
 def test_a_request(tiny_artifact: Path) -> None:

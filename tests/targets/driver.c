@@ -21,13 +21,15 @@ int main(int count, char **names) {
     FILE *weights = fopen(names[1], "rb"), *steps = fopen(names[2], "rb");
     FILE *logits = fopen(names[3], "wb");
     if (!weights || !steps || !logits) return 1;
-    int64_t *h = read_all(steps, 9 * sizeof *h);
+    int64_t *h = read_all(steps, 10 * sizeof *h);
     struct fk_memory memory = {
         .weights = read_all(weights, (size_t)h[0]),
         .arena = poisoned((size_t)h[1]),
         .scratch = poisoned((size_t)(h[2] * h[7])),
+        .own = poisoned((size_t)(h[9] * h[7])),
         .state = poisoned((size_t)(h[3] * h[4])),
         .scratch_bytes = (uint64_t)h[2],
+        .own_bytes = (uint64_t)h[9],
         .n_blocks = (uint64_t)h[4]};
     struct fk_program *p = fk_open(&memory, (int)h[7]);
     if (!p) return 4;

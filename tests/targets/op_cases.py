@@ -406,6 +406,50 @@ def linears() -> dict[str, Node]:
     return found
 
 
+def quantise(a: Node, size: int) -> Node:
+    return make("quantise", a, group=size)
+
+
+def lowbit(w: Node, bits: int, size: int) -> Node:
+    return make("lowbit", w, bits=bits, group=size)
+
+
+@group
+def low_bits() -> dict[str, Node]:
+    found = {}
+    for bits, size in ((4, 32), (4, 64), (8, 32), (8, 64)):
+        for n, k in ((1, 1), (31, 3), (32, 2), (33, 5), (70, 1), (200, 4)):
+            w = weight(f"l.{bits}.{size}.{n}.{k}", n, k * size, stored="bf16" if n > 32 else "f32")
+            a = quantise(x(k * size, seed=k), size)
+            found[f"{n} x {k * size} in {bits} bits, groups of {size}"] = make(
+                "linear", a, lowbit(w, bits, size)
+            )
+    table = lowbit(weight("l.table", VOCABULARY, 96), 4, 32)
+    eight = lowbit(weight("l.table8", VOCABULARY, 96), 8, 32)
+    row = quantise(x(96, seed=7), 32)
+    found["take"] = make("take", table, make("tokens"))
+    found["take of 8 bits"] = make("take", eight, make("tokens"))
+    found["tied"] = make("linear", row, table)
+    found["codes as values"] = make("mul", row, const(2.0))
+    found["codes of a view"] = make("neg", quantise(_permuted(x(4, 32, seed=8), 1, 0), 4))
+    found["codes of a product"] = make(
+        "neg", quantise(found["200 x 128 in 4 bits, groups of 32"], 8)
+    )
+    found["leading axes"] = make(
+        "linear", quantise(x(3, 64, seed=9), 32), lowbit(weight("l.lead", 40, 64), 4, 32)
+    )
+    experts = lowbit(weight("l.experts", 5, 40, 64), 4, 64)
+    index = integers(3, seed=10, low=-1, high=6)
+    found["experts"] = make("experts", quantise(x(64, seed=11), 64), experts, index)
+    own = quantise(x(3, 64, seed=12), 64)
+    found["experts with own x"] = make("experts", own, experts, index)
+    tame = make("min", make("max", special(64, seed=13), const(-50.0)), const(50.0))
+    uneven = quantise(tame, 32)  # zeros, denormals, NaN
+    found["special rows"] = make("linear", uneven, lowbit(weight("l.special", 20, 64), 4, 32))
+    found["in bf16"] = make("bf16", special(50, seed=14))
+    return found
+
+
 @group
 def matmuls() -> dict[str, Node]:
     a, b = x(2, 3, 5, seed=1), x(2, 5, 4, seed=2)
@@ -456,6 +500,14 @@ def expert_choices() -> dict[str, Node]:
 # The past
 
 
+def _in_bf16(a: Node) -> Node:
+    return make("bf16", a)
+
+
+def _in_codes(a: Node) -> Node:
+    return quantise(a, a.row_shape[-1])
+
+
 @group
 def attention() -> dict[str, Node]:
     def qkv(heads: int, groups: int, width: int, value_width: int, seed: int) -> tuple[Node, ...]:
@@ -491,6 +543,12 @@ def attention() -> dict[str, Node]:
     )
     doubled = make("mul", found["plain"], const(2.0))
     found["attend of attend"] = attend(doubled, make("tanh", doubled), plain[2])
+    for kept, form in (("bf16", _in_bf16), ("int8", _in_codes)):
+        for heads, groups in ((4, 4), (6, 2), (8, 1), (12, 1), (9, 1), (2, 2)):
+            q, k, v = (form(a) for a in qkv(heads, groups, 32, 64, 40 + heads))
+            q = q if kept == "int8" else q.args[0]
+            found[f"{kept}, {heads} heads, {groups} groups"] = attend(q, k, v)
+            found[f"{kept}, {heads} heads, {groups} groups, window"] = attend(q, k, v, window=20)
     turned = _permuted(make("reshape", x(60, seed=30), shape=(T, 10, 6)), 1, 0)
     found["of views"] = attend(turned, make("exp", turned), turned, scale=0.02)
     return found

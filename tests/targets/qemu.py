@@ -50,6 +50,7 @@ def run_under_qemu(
     header = (
         *(program.weights.size, sizes.arena_bytes, sizes.scratch_bytes, sizes.block_bytes),
         *(blocks_of(steps), sizes.logits_offset, sizes.vocab_size, n_threads, len(steps)),
+        sizes.own_bytes,
     )
     given, results = directory / "steps", directory / "logits"
     with given.open("wb") as out:

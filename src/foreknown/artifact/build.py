@@ -42,6 +42,8 @@ from foreknown.errors import CheckpointError, ForeknownError
 from foreknown.graph.ir import Graph
 from foreknown.graph.text import print_graph
 from foreknown.graph.verify import verify
+from foreknown.passes.lower_bits import StateFormat
+from foreknown.passes.pipeline import AS_STORED, Formats, optimise
 from foreknown.plan.plan import Limits, Plan, make_plan
 from foreknown.targets.cpu.program import Sizes
 from foreknown.targets.cpu.source import Source, generate
@@ -59,7 +61,8 @@ class Options:
     """What a user may choose about a compile.
 
     Attributes:
-        weights: "as stored", "f32" or "bf16".
+        weights: "as stored", "f32", "bf16", "int8" or "int4".
+        state: of keys and values: "f32", "bf16" or "int8"; None goes with the weights.
         context: tokens of the longest sequence; None takes the model's, up to DEFAULT_CONTEXT.
         target: an instruction set's name, or "host".
         trust_code: whether Python code in the checkpoint may run.
@@ -68,11 +71,18 @@ class Options:
     """
 
     weights: str = "as stored"
+    state: StateFormat | None = None
     context: int | None = None
     target: str = "host"
     trust_code: bool = False
     max_tokens: int = 512
     max_rows: int = 64
+
+    @property
+    def formats(self) -> Formats:
+        """Formats of weights and state."""
+        usual: dict[str, StateFormat] = {"int8": "bf16", "int4": "int8"}
+        return Formats(self.weights, self.state or usual.get(self.weights, "f32"))
 
 
 @dataclass
@@ -121,7 +131,7 @@ def compile_checkpoint(
         captured = _capture(source, options, checkpoint.config.max_position_embeddings)
         progress("capturing the graph", 1, 1)
     with clock.part("plan"):
-        graph = lower(captured.graph, captured.context)
+        graph = lower(captured.graph, captured.context, options.formats)
         limits = Limits(
             captured.context, min(options.max_tokens, captured.context), options.max_rows
         )
@@ -153,6 +163,7 @@ def compile_checkpoint(
             version=__version__,
             target=target.name,
             weights=options.weights,
+            state=options.formats.state,
             sizes=program_sizes(plan, generated),
             weights_bytes=plan.weights_bytes,
             weights_checksum=weights_checksum,
@@ -169,12 +180,10 @@ def compile_checkpoint(
     return Artifact(destination, manifest)
 
 
-def lower(graph: Graph, context: int) -> Graph:
+def lower(graph: Graph, context: int, formats: Formats = AS_STORED) -> Graph:
     """Every pass, and the proof that rows are independent before and after."""
-    from foreknown.passes.pipeline import optimise
-
     verify(graph)
-    graph = optimise(graph, context=context)
+    graph = optimise(graph, context=context, formats=formats)
     verify(graph)
     return graph
 
@@ -195,9 +204,11 @@ def program_sizes(plan: Plan, generated: Source) -> Sizes:
         max_rows=plan.limits.max_rows,
         arena_bytes=plan.arena_bytes,
         scratch_bytes=generated.scratch_bytes,
+        own_bytes=plan.own_bytes,
         block_bytes=generated.block_bytes,
         logits_offset=plan.logits.offset,
         n_phases=len(plan.phases),
+        rewindable=all(slot.kind != "scan" for slot in plan.slots),
     )
 
 

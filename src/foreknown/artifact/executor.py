@@ -16,6 +16,7 @@ from foreknown.artifact.build import lower, program_sizes
 from foreknown.artifact.pack import Weights, pack
 from foreknown.graph.batch import Batch
 from foreknown.graph.ir import Graph
+from foreknown.passes.pipeline import AS_STORED, Formats
 from foreknown.plan.plan import Limits, make_plan
 from foreknown.targets.cpu.program import Program
 from foreknown.targets.cpu.source import generate
@@ -30,13 +31,13 @@ class InMemory:
         n_blocks: blocks of state.
         n_threads: threads of a step.
         target: an instruction set that this machine can run.
-        weights: as in `Options`.
+        formats: of weights and state.
     """
 
     n_blocks: int
     n_threads: int = 2
     target: str = "host"
-    weights: str = "as stored"
+    formats: Formats = AS_STORED
 
     def compile(self, graph: Graph, weights: Weights, limits: Limits) -> Program:
         """Passes, plan, source, object, packed weights, program.
@@ -44,7 +45,8 @@ class InMemory:
         Raises:
             UnsupportedOp: the target has no lowering for an operation.
         """
-        plan = make_plan(lower(graph, limits.context), limits, weights=self.weights)
+        lowered = lower(graph, limits.context, self.formats)
+        plan = make_plan(lowered, limits, weights=self.formats.weights)
         generated = generate(plan)
         shared_object = cached_shared_object(generated.text, find_target(self.target))
         packed = io.BytesIO(bytes(plan.weights_bytes))

@@ -23,7 +23,7 @@ from foreknown.errors import ArtifactError
 from foreknown.plan.costs import Cost, Formula
 from foreknown.targets.cpu.program import Sizes
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST, PLAN, GRAPH = "manifest.json", "plan.json", "graph.txt"
 SOURCE, OBJECT, WEIGHTS, CHECKPOINT = "program.c", "program.so", "weights.bin", "checkpoint"
 COMPILE_AGAIN = "compile the checkpoint again with this version on this machine"
@@ -36,7 +36,8 @@ class Manifest:
     Attributes:
         version: Foreknown's, for people.
         target: name of the instruction set it was built for.
-        weights: how matrices are stored: "as stored", "f32" or "bf16".
+        weights: how matrices are stored: "as stored", "f32", "bf16", "int8" or "int4".
+        state: how keys and values are kept: "f32", "bf16" or "int8".
         sizes: what the program must be given.
         weights_bytes: size of weights.bin.
         weights_checksum: fk_checksum of weights.bin, in hexadecimal.
@@ -49,6 +50,7 @@ class Manifest:
     version: str
     target: str
     weights: str
+    state: str
     sizes: Sizes
     weights_bytes: int
     weights_checksum: str
@@ -103,7 +105,7 @@ class Artifact:
                 p["kind"],
                 p["function"],
                 tuple(p["nodes"]),
-                Cost(Formula(**p["cost"]["bytes"]), Formula(**p["cost"]["flops"])),
+                Cost(*(Formula(**p["cost"][kind]) for kind in ("bytes", "flops", "int8_ops"))),
             )
             for p in self.plan()["phases"]
         )

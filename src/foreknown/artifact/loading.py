@@ -50,7 +50,9 @@ def plan_memory(artifact: Artifact, n_blocks: int, n_threads: int) -> MemoryPlan
     return MemoryPlan(
         weights=artifact.manifest.weights_bytes,
         state=n_blocks * sizes.block_bytes,
-        scratch=sizes.arena_bytes + n_threads * sizes.scratch_bytes,
+        scratch=sizes.arena_bytes
+        + n_threads * sizes.scratch_bytes
+        + (n_threads - 1) * sizes.own_bytes,
     )
 
 

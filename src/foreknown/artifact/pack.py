@@ -11,13 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foreknown.errors import CheckpointError
+from foreknown.graph.bf16 import from_bf16, to_bf16
 from foreknown.graph.interpret import evaluate
 from foreknown.graph.ir import Node, topological
-from foreknown.plan.constants import ALIGNMENT, Constant, moved_bf16
-from foreknown.plan.state import LANES
-from foreknown.targets.cpu.tools import is_finite, panels
+from foreknown.plan.constants import ALIGNMENT, Constant, constant_text, moved_bf16
+from foreknown.plan.layout import LANES, PANEL_ROWS, padded
+from foreknown.targets.cpu.tools import is_finite, lowbit_panels, panels, quantised
 
 Array = NDArray[Any]
+LOWBIT_PIECE_ELEMENTS = 1 << 22
+"""What is rounded at a time: enough for all threads, 16 MiB in f32."""
 PIECE_BYTES = 1 << 18
 """What is transposed at a time: small enough for a core's own cache."""
 
@@ -45,7 +48,11 @@ def pack(
         CheckpointError: a weight holds NaN or infinity.
     """
     for constant in constants:
-        value = _value(constant, weights)
+        node, stored = constant.node, constant.stored
+        if constant.layout == "lowbit":  # rounded a piece at a time, when its panels are written
+            (node,) = node.args
+            stored = "bf16" if moved_bf16(node) else "f32"
+        value = _value(node, stored, weights)
         file.seek(constant.offset)
         for piece in _pieces(value, constant):
             file.write(piece.data)
@@ -54,15 +61,14 @@ def pack(
         file.write(b"\0" * padding)
 
 
-def _value(constant: Constant, weights: Weights) -> Array:
+def _value(node: Node, stored: str, weights: Weights) -> Array:
     """A constant's value in its stored format; bf16 that is only moved keeps its bits."""
-    node = constant.node
     names = {str(n.attrs["name"]): n for n in topological([node]) if n.op == "weight"}
-    if constant.stored == "bf16" and moved_bf16(node):
+    if stored == "bf16" and moved_bf16(node):
         value = evaluate_bits(node, weights)
     else:
         value = evaluate(node, {name: _as_f32(weights.read(name), n) for name, n in names.items()})
-        if constant.stored == "bf16":
+        if stored == "bf16":
             value = to_bf16(value)
     # relative-position tables and masks are ours and may hold -inf; weights may not
     if names and node.dtype == "f32" and not is_finite(value):
@@ -110,17 +116,38 @@ def _as_f32(array: Array, node: Node) -> Array:
     if array.dtype != np.uint16:
         return array
     if node.attrs["stored"] == "bf16":
-        return (array.astype(np.uint32) << 16).view(np.float32)
+        return from_bf16(array)
     return array.view(np.float16).astype(np.float32)
 
 
-def to_bf16(value: Array) -> Array:
-    """Round to nearest, ties to even; the bits as uint16."""
-    bits = np.ascontiguousarray(value, np.float32).view(np.uint32)
-    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+def _lowbit_pieces(value: Array, node: Node) -> Iterator[Array]:
+    """Panels of low-bit weights, rounded a few rows at a time.
+
+    Args:
+        value: f32, or the bits of bf16.
+    """
+    bits, group = node.integer("bits"), node.integer("group")
+    *_, n, k = value.shape
+    step = padded(max(1, LOWBIT_PIECE_ELEMENTS // k), PANEL_ROWS)
+    for matrix in value.reshape(-1, n, k):
+        for start in range(0, n, step):
+            rows = matrix[start : start + step]
+            codes, scales = quantised(
+                from_bf16(rows) if rows.dtype == np.uint16 else rows, bits, group
+            )
+            if not np.isfinite(scales).all():
+                raise CheckpointError(
+                    f"weights are too large for {bits} bits with f16 scales",
+                    where=constant_text(node),
+                    remedy="hold them in a wider format: --weights bf16",
+                )
+            yield lowbit_panels(codes, scales, bits, group)
 
 
 def _pieces(value: Array, constant: Constant) -> Iterator[Array]:
+    if constant.layout == "lowbit":
+        yield from _lowbit_pieces(value, constant.node)
+        return
     dtypes = {"f32": np.float32, "bf16": np.uint16, "i32": np.int32, "bool": np.uint8}
     dtype = np.dtype(dtypes[constant.stored])
     if constant.layout == "flat":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from foreknown.graph.ir import Node
+from foreknown.plan.constants import constant_text
 from foreknown.plan.costs import phase_cost
 from foreknown.plan.plan import Plan
 from foreknown.targets.cpu.source import Source
@@ -40,7 +40,7 @@ def plan_record(plan: Plan, generated: Source) -> dict[str, Any]:
         ],
         "constants": [
             {
-                "value": _names(c.node),
+                "value": constant_text(c.node),
                 "shape": list(c.node.row_shape),
                 **{k: getattr(c, k) for k in ("layout", "stored", "offset", "bytes")},
             }
@@ -48,9 +48,3 @@ def plan_record(plan: Plan, generated: Source) -> dict[str, Any]:
         ],
         "slots": [{"kind": s.kind, "values": [repr(v) for v in s.values]} for s in plan.slots],
     }
-
-
-def _names(node: Node) -> str:
-    if node.op == "weight":
-        return str(node.attrs["name"])
-    return f"{node.op}({', '.join(_names(a) for a in node.args)})" if node.args else node.op

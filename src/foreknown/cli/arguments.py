@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from foreknown.artifact.build import Options
 
-TARGETS = ("host", "x86-64-v3", "x86-64-v4", "aarch64")
+TARGETS = ("host", "x86-64-v3", "x86-64-v4", "x86-64-v4-vnni", "aarch64", "aarch64-dotprod")
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
@@ -44,8 +44,14 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 def add_compile_options(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--weights",
-        choices=("f32", "bf16"),
+        choices=("f32", "bf16", "int8", "int4"),
         help="format of the matrices; as the checkpoint stores them if not given",
+    )
+    parser.add_argument(
+        "--state",
+        choices=("f32", "bf16", "int8"),
+        help="format of kept keys and values; if not given f32, for int8 weights bf16, for int4 "
+        "int8",
     )
     parser.add_argument(
         "--context",
@@ -71,6 +77,7 @@ def compile_options(args: argparse.Namespace) -> Options:
 
     return Options(
         weights=args.weights or "as stored",
+        state=args.state,
         context=args.context,
         target=args.target,
         trust_code=args.trust_checkpoint_code,

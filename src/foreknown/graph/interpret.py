@@ -25,7 +25,9 @@ from numpy.typing import NDArray
 
 from foreknown.errors import GraphError
 from foreknown.graph.batch import BLOCK_TOKENS, Batch
+from foreknown.graph.bf16 import from_bf16, to_bf16
 from foreknown.graph.ir import DTYPES, Graph, Literal, Node, Shape, Symbol, T, topological
+from foreknown.graph.quantise import dequantise, quantise_rows, quantise_weights
 
 Array = NDArray[Any]
 Weights = Mapping[str, Array] | Callable[[str], Array]
@@ -199,6 +201,7 @@ _UNARY: dict[str, Callable[[Array], Any]] = {
     "round": np.rint,  # half to even
     "sign": np.sign,
     "not": np.logical_not,
+    "bf16": lambda x: from_bf16(to_bf16(x)),
 }
 _BINARY: dict[str, Callable[[Array, Array], Any]] = {
     "add": np.add,
@@ -333,6 +336,21 @@ class _OutOfRange(Exception):
 def _in_range(index: Array, size: int) -> None:
     if index.size and not (index.min() >= 0 and index.max() < size):
         raise _OutOfRange(f"{index.min()} to {index.max()} of {size}")
+
+
+# Rounding
+
+
+@_means("quantise")
+def _quantise(step: _Step, node: Node, x: Array) -> Array:
+    group = node.integer("group")
+    return dequantise(*quantise_rows(x, group), group)
+
+
+@_means("lowbit")
+def _lowbit(step: _Step, node: Node, w: Array) -> Array:
+    group = node.integer("group")
+    return dequantise(*quantise_weights(w, node.integer("bits"), group), group)
 
 
 # Products

@@ -15,7 +15,7 @@
                | weight {name, shape, stored}                    a tensor of the checkpoint
                | const {value}                                   elements, or an array's digest
     unary     := neg | abs | exp | expm1 | log | log1p | sqrt | rsqrt | tanh | sigmoid | erf
-               | sin | cos | floor | ceil | round | sign | not
+               | sin | cos | floor | ceil | round | sign | not | bf16
     binary    := add | sub | mul | div | mod | pow | max | min
                | eq | ne | lt | le | gt | ge | and | or
     choice    := where(condition, then, else) | cast {dtype}
@@ -24,6 +24,8 @@
     reduction := sum | prod | amax | amin {axes} | argmax | cumsum {axis}
     ordering  := topk_values | topk_indices {k, largest}         along the last axis
     lookup    := take(table, index) | gather | scatter {axis}
+    rounding  := quantise(x) {group}                  rows to 8 bits, a scale for each group
+               | lowbit(w) {bits, group}              a constant matrix to 4 or 8 bits
     product   := linear(x, w) | matmul(a, b) | experts(x, w, index)
     past      := attend(q, k, v, sinks?, bias?) {scale, window, chunk, softcap, sinks, bias}
                | shift {n} | scan(decay, input, (out, in)?)

@@ -18,7 +18,7 @@ def _ops(names: str) -> frozenset[str]:
     return frozenset(names.split())
 
 
-FLOAT_UNARY = _ops("exp expm1 log log1p sqrt rsqrt tanh sigmoid erf sin cos floor ceil round")
+FLOAT_UNARY = _ops("exp expm1 log log1p sqrt rsqrt tanh sigmoid erf sin cos floor ceil round bf16")
 UNARY = FLOAT_UNARY | {"neg", "abs", "sign", "not"}
 ARITHMETIC = _ops("add sub mul div mod pow max min")
 COMPARISON = _ops("eq ne lt le gt ge")
@@ -299,6 +299,23 @@ def _scatter(args: tuple[Node, ...], attrs: Attrs) -> Inferred:
 
 def _without(x: Node, axis: int) -> Shape:
     return x.shape[:axis] + x.shape[axis + 1 :]
+
+
+@_rule("quantise")
+def _quantise(args: tuple[Node, ...], attrs: Attrs) -> Inferred:
+    (x,) = args
+    _require(x.dtype == "f32" and x.rows is not None and len(x.shape) >= 2, "rows of f32")
+    _require(attrs["group"] > 0 and _static(x.shape[-1]) % attrs["group"] == 0, "whole groups")
+    return "f32", x.shape
+
+
+@_rule("lowbit")
+def _lowbit(args: tuple[Node, ...], attrs: Attrs) -> Inferred:
+    (w,) = args
+    _require(w.dtype == "f32" and w.rows is None and len(w.shape) >= 2, "a constant matrix of f32")
+    _require(attrs["bits"] in {4, 8}, "4 or 8 bits")
+    _require(attrs["group"] > 0 and _static(w.shape[-1]) % attrs["group"] == 0, "whole groups")
+    return "f32", w.shape
 
 
 @_rule("linear")

@@ -88,6 +88,8 @@ ATTRIBUTES: Mapping[str, frozenset[str]] = {
     "slice": frozenset({"axis", "start", "stop", "step"}),
     "attend": frozenset({"scale", "window", "chunk", "softcap", "sinks", "bias"}),
     "shift": frozenset({"n"}),
+    "quantise": frozenset({"group"}),
+    "lowbit": frozenset({"bits", "group"}),
 }
 """The attributes of each operation: all of them, and no others."""
 
@@ -253,11 +255,12 @@ ROW_PROOFS: Mapping[str, Callable[[Node], bool]] = {
     **dict.fromkeys(ops.ELEMENTWISE, _parallel),
     **dict.fromkeys(ops.REDUCTION, _axes_inside_a_row),
     **dict.fromkeys(("slice", "concat", "argmax", "cumsum", "scatter"), _axis_inside_a_row),
-    **dict.fromkeys(("topk_values", "topk_indices"), _last_axis_inside_a_row),
+    **dict.fromkeys(("topk_values", "topk_indices", "quantise"), _last_axis_inside_a_row),
     **dict.fromkeys(ops.PAST, _reads_the_past),
     "reshape": _keeps_rows,  # rows first on both sides: row-major order keeps rows whole
     "broadcast": _parallel,
     "permute": _permute,
+    "lowbit": lambda node: False,  # of constants alone
     "gather": _gather,
     "take": _take,
     "linear": _linear,

@@ -12,7 +12,7 @@ from typing import Any
 
 from foreknown.errors import MachineError
 
-FORMAT = 1
+FORMAT = 2
 AGAIN = "foreknown calibrate measures this machine again"
 
 
@@ -26,6 +26,7 @@ class Machine:
         read_gb_s: pairs of a working set in bytes, ascending, and the bandwidth of reading it
             over and over, in 1e9 bytes a second.
         f32_gflop_s: multiply-adds counted as two operations, in 1e9 a second.
+        int8_gop_s: the same of exact products of 8-bit codes.
         barrier_us: what a meeting of all threads between two stages takes.
 
     Raises:
@@ -36,6 +37,7 @@ class Machine:
     threads: int
     read_gb_s: tuple[tuple[int, float], ...]
     f32_gflop_s: float
+    int8_gop_s: float
     barrier_us: float
 
     def __post_init__(self) -> None:
@@ -44,6 +46,7 @@ class Machine:
             raise MachineError("the working sets are not in ascending order", remedy=AGAIN)
         for name, value in (
             ("f32_gflop_s", self.f32_gflop_s),
+            ("int8_gop_s", self.int8_gop_s),
             ("threads", self.threads),
             *((f"read_gb_s of {size} bytes", speed) for size, speed in self.read_gb_s),
         ):
@@ -75,6 +78,7 @@ def machine_toml(machine: Machine) -> str:
         f'name = "{name}"\n'
         f"threads = {machine.threads}\n"
         f"f32_gflop_s = {machine.f32_gflop_s:.3f}\n"
+        f"int8_gop_s = {machine.int8_gop_s:.3f}\n"
         f"barrier_us = {machine.barrier_us:.3f}\n"
         f"read_gb_s = [  # working set in bytes, 1e9 bytes a second\n{table}\n]\n"
     )

@@ -23,11 +23,13 @@ class Probes:
     Attributes:
         read_gb_s: (working set in bytes, threads, seconds) → 1e9 bytes a second.
         f32_gflop_s: (threads, seconds) → 1e9 operations a second.
+        int8_gop_s: the same for products of codes.
         barrier_us: threads → microseconds.
     """
 
     read_gb_s: Callable[[int, int, float], float]
     f32_gflop_s: Callable[[int, float], float]
+    int8_gop_s: Callable[[int, float], float]
     barrier_us: Callable[[int], float]
 
 
@@ -39,22 +41,24 @@ def measure(
     Rounds go over everything in turn, so that a neighbour's burst does not hit one number only;
     the better of two counts, for others can only slow a probe down.
     """
-    total, done = ROUNDS * (len(WORKING_SETS) + 1), 0
+    total, done = ROUNDS * (len(WORKING_SETS) + 2), 0
     reads: dict[int, list[float]] = {size: [] for size in WORKING_SETS}
-    flops: list[float] = []
+    peaks: dict[str, list[float]] = {"f32": [], "int8": []}
     for _ in range(ROUNDS):
         for size in WORKING_SETS:
             reads[size].append(probes.read_gb_s(size, threads, SECONDS_EACH))
             done += 1
             progress(done, total)
-        flops.append(probes.f32_gflop_s(threads, SECONDS_EACH))
-        done += 1
-        progress(done, total)
+        for kind, probe in (("f32", probes.f32_gflop_s), ("int8", probes.int8_gop_s)):
+            peaks[kind].append(probe(threads, SECONDS_EACH))
+            done += 1
+            progress(done, total)
     return Machine(
         name=processor_name(),
         threads=threads,
         read_gb_s=tuple((size, max(speeds)) for size, speeds in reads.items()),
-        f32_gflop_s=max(flops),
+        f32_gflop_s=max(peaks["f32"]),
+        int8_gop_s=max(peaks["int8"]),
         barrier_us=min(probes.barrier_us(threads) for _ in range(3)),
     )
 

@@ -1,6 +1,7 @@
 """The least time that work takes on a machine: each phase waits for its bytes or its arithmetic.
 
-    seconds = sum over phases of max(bytes / bandwidth, flops / peak) + stages x barrier
+    seconds = sum over phases of max(bytes / bandwidth, flops / peak + int8 / its peak)
+            + meetings x barrier
 
 After Williams, Waterman and Patterson, "Roofline: an insightful visual performance model" (2009).
 """
@@ -19,18 +20,28 @@ class Work:
 
     bytes: float
     flops: float
+    int8_ops: float = 0.0
+
+    @property
+    def ops(self) -> float:
+        """Operations of every kind."""
+        return self.flops + self.int8_ops
 
 
 def seconds(
-    machine: Machine, phases: Iterable[Work], working_set_bytes: float, stages: int
+    machine: Machine, phases: Iterable[Work], working_set_bytes: float, meetings: int
 ) -> float:
     """The least seconds of a step.
 
     Args:
         working_set_bytes: everything that steps read again and again.
-        stages: barriers of the step.
+        meetings: of all threads in the step.
     """
     bandwidth = machine.bandwidth_gb_s(working_set_bytes) * 1e9
-    peak = machine.f32_gflop_s * 1e9
-    work = sum(max(phase.bytes / bandwidth, phase.flops / peak) for phase in phases)
-    return work + stages * machine.barrier_us / 1e6
+    work = sum(max(phase.bytes / bandwidth, arithmetic(machine, phase)) for phase in phases)
+    return work + meetings * machine.barrier_us / 1e6
+
+
+def arithmetic(machine: Machine, work: Work) -> float:
+    """The least seconds of a phase's operations."""
+    return work.flops / machine.f32_gflop_s / 1e9 + work.int8_ops / machine.int8_gop_s / 1e9

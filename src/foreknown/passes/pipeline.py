@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from foreknown.graph.ir import Graph
 from foreknown.passes import drop_no_ops, fold_constants, merge_views
 from foreknown.passes.contract_with_constants import contract_with_constants
 from foreknown.passes.join_linears import join_linears
+from foreknown.passes.lower_bits import StateFormat, lower_state, lower_weights
 from foreknown.passes.order_operands import order_operands
 from foreknown.passes.rewrite import rewrite
 from foreknown.passes.select_rows_early import select_rows_early
@@ -21,8 +23,31 @@ def simplify(graph: Graph) -> Graph:
     return rewrite(graph, (*drop_no_ops.RULES, *merge_views.RULES, *fold_constants.RULES))
 
 
-def passes(context: int) -> tuple[tuple[str, Pass], ...]:
+@dataclass(frozen=True)
+class Formats:
+    """In which formats a compiled model holds what it reads.
+
+    Attributes:
+        weights: "as stored", "f32", "bf16", "int8" or "int4"; matrices that few bits do not fit
+            stay as stored.
+        state: of keys and values that attention keeps.
+    """
+
+    weights: str = "as stored"
+    state: StateFormat = "f32"
+
+    @property
+    def bits(self) -> int | None:
+        """Bits of low-bit weights."""
+        return {"int8": 8, "int4": 4}.get(self.weights)
+
+
+AS_STORED = Formats()
+
+
+def passes(context: int, formats: Formats = AS_STORED) -> tuple[tuple[str, Pass], ...]:
     """Every pass with its name, in the order they run."""
+    bits = formats.bits
     return (
         ("simplify", simplify),
         ("contract_with_constants", contract_with_constants),
@@ -31,19 +56,26 @@ def passes(context: int) -> tuple[tuple[str, Pass], ...]:
         ("select_rows_early", select_rows_early),
         ("join_linears", join_linears),
         ("simplify", simplify),
+        ("lower_weights", lambda graph: lower_weights(graph, bits) if bits else graph),
+        ("lower_state", lambda graph: lower_state(graph, formats.state)),
     )
 
 
 def optimise(
-    graph: Graph, *, context: int, after: Callable[[str, Graph], None] = lambda name, graph: None
+    graph: Graph,
+    *,
+    context: int,
+    formats: Formats = AS_STORED,
+    after: Callable[[str, Graph], None] = lambda name, graph: None,
 ) -> Graph:
     """The graph after every pass.
 
     Args:
         context: positions that the compiled model will have.
+        formats: of its weights and state.
         after: called with each pass's name and result; dumps and tests look in here.
     """
-    for name, run in passes(context):
+    for name, run in passes(context, formats):
         graph = run(graph)
         after(name, graph)
     return graph

@@ -5,6 +5,7 @@ A constant is a maximal expression without rows: a weight, or what follows from 
 
     flat    row-major, for vectors and tables
     panel   [groups][n / 16][k][n % 16], zero rows after the last: matrices of `linear`, `experts`
+    lowbit  the same with 4 or 8 bits an element, as `layout` draws it
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Literal as Choice
 
 from foreknown.graph.ir import Graph, Literal, Node
 from foreknown.graph.ops import VIEW
-from foreknown.plan.state import LANES
+from foreknown.plan.layout import STORED_BYTES, matrix_bytes, padded
 
 ALIGNMENT = 4096
 """Bytes: constants start on pages, so that each can be mapped and dropped by itself."""
@@ -25,20 +26,23 @@ READ_IN_KERNELS = frozenset({"linear", "experts", "attend"})
 """Operations that read constants from memory, even one of a single element."""
 
 
+Layout = Choice["flat", "panel", "lowbit"]
+
+
 @dataclass(frozen=True)
 class Constant:
     """One constant in the weights file.
 
     Attributes:
         node: the expression whose value it is.
-        layout: flat or panel.
-        stored: f32, bf16, i32 or bool.
+        layout: flat, panel or lowbit.
+        stored: f32, bf16, i32, bool, int4 or int8.
         offset: bytes from the file's start.
         bytes: its size, without padding.
     """
 
     node: Node
-    layout: Choice["flat", "panel"]
+    layout: Layout
     stored: str
     offset: int
     bytes: int
@@ -67,25 +71,20 @@ def place_constants(graph: Graph, weights: str = "as stored") -> dict[Node, Cons
     placed: dict[Node, Constant] = {}
     offset = 0
     for node in others:
-        layout: Choice["flat", "panel"] = "panel" if node in matrices else "flat"
+        layout: Layout = "panel" if node in matrices else "flat"
         stored = "f32" if node in vectors else stored_as(node, weights)
-        size = elements(node, layout) * {"bf16": 2, "f32": 4, "i32": 4, "bool": 1}[stored]
+        if node.op == "lowbit":
+            layout, stored = "lowbit", f"int{node.integer('bits')}"
+        flat = layout == "flat"
+        size = node.row_size * STORED_BYTES[stored] if flat else matrix_bytes(node, stored)
         placed[node] = Constant(node, layout, stored, offset, size)
-        offset += -(-size // ALIGNMENT) * ALIGNMENT
+        offset += padded(size, ALIGNMENT)
     return placed
 
 
 def file_bytes(constants: Iterable[Constant]) -> int:
     """Size of the weights file."""
-    return max((c.offset + -(-c.bytes // ALIGNMENT) * ALIGNMENT for c in constants), default=0)
-
-
-def elements(node: Node, layout: str) -> int:
-    """Elements of a constant with its padding."""
-    if layout == "flat":
-        return node.row_size
-    n, k = node.row_shape[-2:]
-    return node.row_size // (n * k) * (-(-n // LANES) * LANES) * k
+    return max((c.offset + padded(c.bytes, ALIGNMENT) for c in constants), default=0)
 
 
 def stored_as(node: Node, weights: str) -> str:
@@ -112,3 +111,10 @@ def _has_weight(node: Node) -> bool:
 def _inline(node: Node) -> bool:
     value = node.attrs.get("value")
     return isinstance(value, Literal) and value.array.size == 1
+
+
+def constant_text(node: Node) -> str:
+    """A constant's expression over the checkpoint's tensors, for people."""
+    if node.op == "weight":
+        return str(node.attrs["name"])
+    return f"{node.op}({', '.join(map(constant_text, node.args))})" if node.args else node.op

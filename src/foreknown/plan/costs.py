@@ -1,19 +1,23 @@
 """What each phase costs, as formulas in the step's tokens T, selected rows R and context C.
 
-    linear, T rows of k into n:   bytes = weights + 4 T (k + n)      flops = 2 T n k
-    attend, T tokens over C:      bytes = 4 T C (kept row)           flops = 2 T C heads (k + v)
-    rows:                         bytes = 4 T (read + written)       flops = T (elements computed)
+    linear, T rows of k into n: bytes = weights + T (row of k + row of n) ops = 2 T n k
+    attend, T tokens over C:    bytes = T C (kept row)                    ops = 2 T C heads (k + v)
+    rows:                       bytes = T (rows read + rows written)      ops = T elements
 
-Bytes of weights are moved once a step, whatever T is, which is why batches pay.
+Bytes of weights are moved once a step, whatever T is, which is why batches pay. Operations are
+floating-point ones (flops), but those of products of codes, which are exact integers (int8_ops).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from foreknown.graph.batch import BLOCK_TOKENS
 from foreknown.graph.ir import Node, Symbol
 from foreknown.plan.constants import Constant
-from foreknown.plan.phases import Phase
+from foreknown.plan.layout import row_bytes
+from foreknown.plan.phases import Phase, held
+from foreknown.plan.state import block_bytes, kept_as, state_slot
 
 TRANSCENDENTAL = frozenset("exp expm1 log log1p tanh sigmoid erf sin cos pow rsqrt".split())
 
@@ -47,13 +51,16 @@ class Formula:
 
 @dataclass(frozen=True)
 class Cost:
-    """Bytes moved and floating-point operations of one phase or step."""
+    """Bytes moved and operations of one phase or step."""
 
     bytes: Formula = Formula()
     flops: Formula = Formula()
+    int8_ops: Formula = Formula()
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(self.bytes + other.bytes, self.flops + other.flops)
+        return Cost(
+            self.bytes + other.bytes, self.flops + other.flops, self.int8_ops + other.int8_ops
+        )
 
 
 def phase_cost(phase: Phase, constants: dict[Node, Constant]) -> Cost:
@@ -62,8 +69,8 @@ def phase_cost(phase: Phase, constants: dict[Node, Constant]) -> Cost:
     for node in phase.nodes:
         cost = cost + _node_cost(node, phase.rows, constants)
     if phase.kind == "rows":
-        moved = sum(4 * v.row_size for v in (*phase.inputs, *phase.outputs))
-        moved += sum(4 * v.row_size for s in phase.stores for v in s.values)
+        moved = sum(row_bytes(v) for v in (*phase.inputs, *phase.outputs))
+        moved += sum(row_bytes(v) for s in phase.stores for v in s.values)
         cost = cost + Cost(bytes=_per(phase.rows, moved))
     return cost
 
@@ -72,31 +79,48 @@ def _per(rows: Symbol, amount: float) -> Formula:
     return Formula(per_token=amount) if rows is Symbol.T else Formula(per_row=amount)
 
 
+def _own_bytes(product: Node) -> int:
+    """Bytes of a product's operand and result, for each row."""
+    return row_bytes(held(product.args[0])) + row_bytes(product)
+
+
+def _products(node: Node, rows: Symbol, weights: Constant) -> Cost:
+    """Multiplications and additions of a product, of codes or of floating-point numbers."""
+    ops = _per(rows, 2 * node.row_size * weights.node.row_shape[-1])
+    return Cost(int8_ops=ops) if weights.layout == "lowbit" else Cost(flops=ops)
+
+
 def _node_cost(node: Node, rows: Symbol, constants: dict[Node, Constant]) -> Cost:
     match node.op:
         case "linear":
-            x, w = node.args
-            moved = Formula(constant=constants[w].bytes) + _per(
-                rows, 4 * (x.row_size + node.row_size)
-            )
-            return Cost(moved, _per(rows, 2 * node.row_size * w.row_shape[-1]))
+            _, w = node.args
+            moved = Formula(constant=constants[w].bytes) + _per(rows, _own_bytes(node))
+            return Cost(moved) + _products(node, rows, constants[w])
         case "experts":
-            x, w, index = node.args
+            _, w, index = node.args
             chosen = constants[w].bytes / w.row_shape[0] * index.row_size
-            own = 4 * (x.row_size + node.row_size)
-            return Cost(_per(rows, chosen + own), _per(rows, 2 * node.row_size * w.row_shape[-1]))
+            moved = _per(rows, chosen + _own_bytes(node))
+            return Cost(moved) + _products(node, rows, constants[w])
         case "attend":
             q, k, v = node.args[:3]
             window = node.number("window") or node.number("chunk")
-            kept, heads = 4 * (k.row_size + v.row_size), q.row_shape[0]
-            work = 2 * heads * (k.row_shape[1] + v.row_shape[1])
-            if window:
-                return Cost(_per(rows, kept * window), _per(rows, work * window))
-            return Cost(Formula(per_context=kept), Formula(per_context=work))
+            kept = block_bytes(state_slot(node)) / BLOCK_TOKENS
+            heads, codes = q.row_shape[0], kept_as(k) == "int8"
+            dots, sums = (2 * heads * x.row_shape[1] for x in (k, v))
+
+            def per(amount: float) -> Formula:
+                return _per(rows, amount * window) if window else Formula(per_context=amount)
+
+            flops = per(sums if codes else dots + sums)
+            return Cost(per(kept), flops, per(dots) if codes else Formula())
         case "scan":
             return Cost(_per(rows, 12 * node.row_size), _per(rows, 4 * node.row_size))
         case "take":
-            return Cost(bytes=_per(rows, 4 * node.row_size))
+            table, index = node.args
+            if table not in constants:  # a single number, which stands in the code
+                return Cost()
+            row = constants[table].bytes / table.row_shape[0]
+            return Cost(bytes=_per(rows, row * index.row_size))
         case "matmul":
             return Cost(flops=_per(rows, 2 * node.row_size * node.args[0].row_shape[-1]))
         case op:

@@ -1,5 +1,8 @@
 """Plans the arena: where each value between phases lies, so that lives that overlap in time do
 not overlap in space. Greedy by size, first fit by offset. `check_memory` trusts none of it.
+
+Time is counted in meetings of all threads. Between two meetings a thread may be ahead of another
+by any number of stages, so what one still reads the other must not overwrite.
 """
 
 from __future__ import annotations
@@ -8,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from foreknown.graph.ir import Node, Symbol
-from foreknown.plan.phases import Phase
-from foreknown.plan.state import ALIGNMENT, ITEM_BYTES
+from foreknown.plan.layout import ALIGNMENT, padded, row_bytes
+from foreknown.plan.phases import Phase, meetings
 
 
 @dataclass(frozen=True)
 class Buffer:
-    """A value's place in the arena, alive from one stage to another, both included.
+    """A value's place in the arena, alive from one meeting to another, both included.
 
     Attributes:
         offset: bytes from the arena's start.
@@ -41,18 +44,21 @@ def plan_memory(
     rows: Mapping[Symbol | None, int] = {Symbol.T: max_tokens, Symbol.R: max_rows}
     born: dict[Node, int] = {}
     dies: dict[Node, int] = {}
+    met = meetings(phases)
     for phase in phases:
         for value in phase.outputs:
-            born[value] = dies[value] = phase.stage
+            born[value] = dies[value] = met[phase.stage]
         for value in phase.inputs:
-            dies[value] = max(dies[value], phase.stage)
-    end = max((p.stage for p in phases), default=0) + 1
+            if value in dies:
+                dies[value] = max(dies[value], met[phase.stage])
+    end = max(met.values(), default=0) + 1
     for value in results:
-        dies[value] = end
+        if value in dies:
+            dies[value] = end
     placed: list[Buffer] = []
-    sizes = {v: rows[v.rows] * v.row_size * ITEM_BYTES[v.dtype] for v in born}
+    sizes = {v: padded(rows[v.rows] * row_bytes(v), ALIGNMENT) for v in born}
     for value in sorted(born, key=lambda v: (-sizes[v], born[v])):
-        size = -(-sizes[value] // ALIGNMENT) * ALIGNMENT
+        size = sizes[value]
         alive = [b for b in placed if b.born <= dies[value] and born[value] <= b.dies]
         offset = 0
         for other in sorted(alive, key=lambda b: b.offset):

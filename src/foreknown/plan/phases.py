@@ -12,11 +12,16 @@ A row operation reads only its own row, so it shares a stage with the row operat
 Anything that gathers a whole vector (linear, experts) or other rows (attend, shift, scan, a
 selection) needs its operands finished by all threads: one stage later. Phases of one stage do
 not depend on each other and need no barrier between them.
+
+In a step of a lone token there are no rows to share out. Every thread then runs the row phases for
+itself, into rows of its own, and waits for nobody: threads *meet* only after stages that share out
+outputs or heads. An ordinary layer has ten stages and five meetings.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -63,6 +68,19 @@ def held(value: Node) -> Node:
     while value.op == "reshape" and value.rows is not None:
         (value,) = value.args
     return value
+
+
+def meetings(phases: Iterable[Phase]) -> dict[int, int]:
+    """For each stage, how many stages before it end in a meeting even for a lone token."""
+    stages: dict[int, bool] = {}
+    for phase in phases:
+        stages[phase.stage] = stages.get(phase.stage, False) or phase.kind != "rows"
+    before = 0
+    met: dict[int, int] = {}
+    for stage in sorted(stages):
+        met[stage] = before
+        before += stages[stage]
+    return met
 
 
 def fuse(graph: Graph) -> tuple[Phase, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from foreknown.graph.ir import Graph, Node
@@ -31,13 +31,19 @@ class Limits:
 
 @dataclass(frozen=True)
 class Plan:
-    """A graph placed in time and memory, before any target has seen it."""
+    """A graph placed in time and memory, before any target has seen it.
+
+    Attributes:
+        buffers: values between phases, in the arena.
+        own_buffers: where a thread keeps the row phases' values of a lone token for itself.
+    """
 
     graph: Graph
     limits: Limits
     phases: tuple[Phase, ...]
     constants: dict[Node, Constant]
     buffers: tuple[Buffer, ...]
+    own_buffers: tuple[Buffer, ...]
     slots: tuple[StateSlot, ...]
 
     @cached_property
@@ -49,6 +55,11 @@ class Plan:
     def arena_bytes(self) -> int:
         """Size of the arena for values between phases."""
         return arena_bytes(self.buffers)
+
+    @cached_property
+    def own_bytes(self) -> int:
+        """Size of a thread's own arena, which all threads but the first need."""
+        return arena_bytes(self.own_buffers)
 
     @property
     def logits(self) -> Buffer:
@@ -68,5 +79,8 @@ def make_plan(graph: Graph, limits: Limits, *, weights: str = "as stored") -> Pl
     sizes = {"max_tokens": limits.max_tokens, "max_rows": limits.max_rows}
     buffers = plan_memory(phases, results, **sizes)
     check_memory(phases, buffers, results, **sizes)
+    alone = [replace(p, outputs=p.outputs if p.kind == "rows" else ()) for p in phases]
+    own_buffers = plan_memory(alone, results, max_tokens=1, max_rows=1)
     slots = dict.fromkeys(state_slot(n) for n in graph.nodes if n.op in PAST)
-    return Plan(graph, limits, phases, place_constants(graph, weights), buffers, tuple(slots))
+    constants = place_constants(graph, weights)
+    return Plan(graph, limits, phases, constants, buffers, own_buffers, tuple(slots))

@@ -1,7 +1,7 @@
 """Measures a model against this machine's limits, both in the same run and turn by turn.
 
     decode    share of limit = time that the step's bytes need at the bandwidth / time it took
-    prefill   share of limit = time that the step's operations need at the peak / time it took
+    prefill   share of limit = time that the step's operations need at their peaks / time it took
 
 The bandwidth is that of reading a working set of the weights' size with the same threads. Medians
 of several rounds, each of which goes over limits and cases in turn: a neighbour's burst hits both.
@@ -19,16 +19,19 @@ import numpy as np
 
 from foreknown.artifact import Artifact, load_program
 from foreknown.graph.batch import BLOCK_TOKENS, Batch
-from foreknown.machine import Machine
+from foreknown.machine import Machine, Work
 from foreknown.report.forecast import StepCosts
 from foreknown.report.phase_times import PhaseTimes, step_shape
 from foreknown.report.resident import resident_bytes
 from foreknown.report.tables import Table, bytes_text
 from foreknown.targets.cpu.program import Program, Sizes
-from foreknown.targets.cpu.tools import f32_gflop_s, read_gb_s
+from foreknown.targets.cpu.tools import f32_gflop_s, int8_gop_s, read_gb_s
 
 PREFILL_TOKENS = (16, 64, 128, 256, 512)
-DECODE = ((1, 16), (1, 256), (1, 1024), (4, 256), (8, 256), (16, 256))
+DECODE = (
+    *((1, 16), (1, 256), (1, 1024), (1, 4096), (1, 8192)),
+    *((2, 256), (4, 256), (8, 256), (16, 256), (16, 1024)),
+)
 """(batch, context) of decode steps."""
 QUICK_PREFILL, QUICK_DECODE = (16, 128), ((1, 16), (1, 256), (4, 256))
 
@@ -54,6 +57,23 @@ class Case:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What the machine could do during the run, each a median over its rounds."""
+
+    read_gb_s: float
+    f32_gflop_s: float
+    int8_gop_s: float
+
+    def move(self, work: Work) -> float:
+        """The least seconds for a step's bytes."""
+        return work.bytes / self.read_gb_s / 1e9
+
+    def compute(self, work: Work) -> float:
+        """The least seconds for a step's operations."""
+        return work.flops / self.f32_gflop_s / 1e9 + work.int8_ops / self.int8_gop_s / 1e9
+
+
+@dataclass(frozen=True)
 class Bench:
     """What was measured, ready for JSON and for people."""
 
@@ -72,7 +92,7 @@ class Bench:
         table.print(file)
         file.write(
             f"limits: {limits['read_gb_s']:.1f} GB/s read, {limits['f32_gflop_s']:.0f} GFLOP/s in "
-            f"f32, {limits['threads']} threads\n"
+            f"f32, {limits['int8_gop_s']:.0f} GOP/s in int8, {limits['threads']} threads\n"
             f"memory: {bytes_text(memory['planned_bytes'])} planned, "
             f"{bytes_text(memory['measured_bytes'])} measured\n"
         )
@@ -105,17 +125,17 @@ def bench(
         largest = max(cases, key=lambda case: case.tokens)
         program.step(_at_the_end(largest.step, sizes.context))
         measured_bytes = resident_bytes() - before
-        reads, peaks, times = _rounds(program, cases, artifact, quick, progress)
+        limits, times = _rounds(program, cases, artifact, quick, progress)
         phase_times = None
         if phases:
             phase_times = PhaseTimes(artifact)
             for case in cases:
                 phase_times.add(case.step, program.timed_step(case.step)[1])
-    read, peak = statistics.median(reads), statistics.median(peaks)
+    weights = artifact.manifest.weights
 
     def rows(kind: str) -> list[dict[str, Any]]:
         return [
-            _row(case, statistics.median(took), costs, machine, read, peak)
+            {"weights": weights, **_row(case, statistics.median(took), costs, machine, limits)}
             for case, took in zip(cases, times, strict=True)
             if case.kind == kind
         ]
@@ -123,8 +143,9 @@ def bench(
     record = {
         "title": f"{artifact.directory.name}, {artifact.manifest.target}",
         "machine": {
-            "read_gb_s": round(read, 3),
-            "f32_gflop_s": round(peak, 3),
+            "read_gb_s": round(limits.read_gb_s, 3),
+            "f32_gflop_s": round(limits.f32_gflop_s, 3),
+            "int8_gop_s": round(limits.int8_gop_s, 3),
             "threads": threads,
             "name": machine.name if machine else None,
         },
@@ -193,23 +214,22 @@ def _rounds(
     artifact: Artifact,
     quick: bool,
     progress: Callable[[int, int], None],
-) -> tuple[list[float], list[float], list[list[float]]]:
-    """Bandwidths, peaks, and for each case the seconds of a step, one for each round."""
+) -> tuple[Limits, list[list[float]]]:
+    """The machine's limits, and for each case the seconds of a step, one for each round."""
     read_bytes = min(artifact.manifest.weights_bytes, LARGEST_READ_BYTES)
     rounds = QUICK_ROUNDS if quick else ROUNDS
     seconds = CASE_SECONDS / 4 if quick else CASE_SECONDS
-    reads: list[float] = []
-    peaks: list[float] = []
+    found: list[tuple[float, float, float]] = []
     times: list[list[float]] = [[] for _ in cases]
     done, total = 0, rounds * len(cases)
     for _ in range(rounds):
-        reads.append(read_gb_s(read_bytes, program.n_threads))
-        peaks.append(f32_gflop_s(program.n_threads))
+        n = program.n_threads
+        found.append((read_gb_s(read_bytes, n), f32_gflop_s(n), int8_gop_s(n)))
         for case, took in zip(cases, times, strict=True):
             took.append(_seconds_of(program, case.step, seconds))
             done += 1
             progress(done, total)
-    return reads, peaks, times
+    return Limits(*map(statistics.median, zip(*found, strict=True))), times
 
 
 def _seconds_of(program: Program, step: Batch, seconds: float) -> float:
@@ -227,8 +247,7 @@ def _row(
     took: float,
     costs: StepCosts,
     machine: Machine | None,
-    read: float,
-    peak: float,
+    limits: Limits,
 ) -> dict[str, Any]:
     shape = step_shape(case.step)
     row: dict[str, Any] = (
@@ -236,11 +255,8 @@ def _row(
         if case.kind == "prefill"
         else {"batch": case.batch, "context": case.context}
     )
-    least = (
-        costs.flops(shape) / peak / 1e9
-        if case.kind == "prefill"
-        else costs.bytes(shape) / read / 1e9
-    )
+    work = costs.work(shape)
+    least = limits.compute(work) if case.kind == "prefill" else limits.move(work)
     expected = costs.seconds(machine, shape) if machine else None
     return {
         **row,

@@ -66,18 +66,23 @@ class StepCosts:
         self.phases: Sequence[PhaseRecord] = artifact.phases()
         self.total = sum((phase.cost for phase in self.phases), Cost())
         self.stages = len({phase.stage for phase in self.phases})
+        self.shared_stages = len({p.stage for p in self.phases if p.kind != "rows"})
 
     def bytes(self, step: StepShape) -> float:
         """Bytes that a step moves."""
         return _at(self.total.bytes, step)
 
-    def flops(self, step: StepShape) -> float:
-        """Floating-point operations of a step."""
-        return _at(self.total.flops, step)
+    def work(self, step: StepShape) -> Work:
+        """Everything that a step moves and computes."""
+        return _work(self.total, step)
 
     def works(self, step: StepShape) -> list[Work]:
         """Each phase's share."""
-        return [Work(_at(p.cost.bytes, step), _at(p.cost.flops, step)) for p in self.phases]
+        return [_work(phase.cost, step) for phase in self.phases]
+
+    def meetings(self, step: StepShape) -> int:
+        """How often all threads meet; for a lone token only where something is shared out."""
+        return self.shared_stages if step.tokens == 1 else self.stages
 
     def working_set_bytes(self, step: StepShape) -> float:
         """What steps like this one read again and again: weights, and the past of its rows."""
@@ -86,7 +91,11 @@ class StepCosts:
 
     def seconds(self, machine: Machine, step: StepShape) -> float:
         """The least seconds of a step."""
-        return seconds(machine, self.works(step), self.working_set_bytes(step), self.stages)
+        return seconds(machine, self.works(step), self.working_set_bytes(step), self.meetings(step))
+
+
+def _work(cost: Cost, step: StepShape) -> Work:
+    return Work(_at(cost.bytes, step), _at(cost.flops, step), _at(cost.int8_ops, step))
 
 
 def _at(formula: Formula, step: StepShape) -> float:

@@ -38,8 +38,8 @@ def calibrate(
         ToolchainError: the probes are not built yet and there is no compiler.
     """
     from foreknown.targets.cpu.barrier import barrier_us
-    from foreknown.targets.cpu.tools import f32_gflop_s, read_gb_s
+    from foreknown.targets.cpu.tools import f32_gflop_s, int8_gop_s, read_gb_s
 
-    machine = measure(Probes(read_gb_s, f32_gflop_s, barrier_us), threads, progress)
+    machine = measure(Probes(read_gb_s, f32_gflop_s, int8_gop_s, barrier_us), threads, progress)
     write_machine(machine, profile_path(threads))
     return machine

@@ -35,10 +35,10 @@ def print_memory(record: dict[str, Any], file: TextIO) -> None:
         size, value = bytes_text(one["bytes"]), _short(one["value"])
         constants.row(one["offset"], size, one["stored"], one["layout"], shape, value)
     constants.print(file)
-    arena = Table("arena", ("offset", "size", "stages", "value"), _RIGHT)
+    arena = Table("arena", ("offset", "size", "meetings", "value"), _RIGHT)
     for one in record["buffers"]:
-        stages = f"{one['born']} to {one['dies']}"
-        arena.row(one["offset"], bytes_text(one["bytes"]), stages, one["value"])
+        alive = f"{one['born']} to {one['dies']}"
+        arena.row(one["offset"], bytes_text(one["bytes"]), alive, one["value"])
     arena.print(file)
     slots = Table("state of a block of 16 tokens", ("kind", "values"))
     for one in record["slots"]:

@@ -1,4 +1,4 @@
-"""Law 5: every phase's forecast beside what it took, with GB/s, GFLOP/s and share of the limit.
+"""Law 5: every phase's forecast beside what it took, with GB/s, GOP/s and share of the limit.
 
 FOREKNOWN_DEBUG is a ladder: 2 prints this for every command that runs steps.
 """
@@ -56,7 +56,7 @@ class PhaseTimes:
         machine: Machine | None,
         file: TextIO,
     ) -> None:
-        titles = "stage phase forecast_us measured_us GB/s GFLOP/s share".split()
+        titles = "stage phase forecast_us measured_us GB/s GOP/s share".split()
         table = Table(f"{kind}: mean of {len(steps)} steps", titles, right=titles[2:] + titles[:1])
         measured = np.mean([ns for _, ns in steps], axis=0) / 1e9
         works = [self.costs.works(shape) for shape, _ in steps]
@@ -64,13 +64,13 @@ class PhaseTimes:
         total = [0.0, 0.0, 0.0, 0.0]
         for i, phase in enumerate(self.costs.phases):
             moved = float(np.mean([work[i].bytes for work in works]))
-            flops = float(np.mean([work[i].flops for work in works]))
+            ops = float(np.mean([work[i].ops for work in works]))
             expected = (
                 float(np.mean([seconds(machine, [work[i]], working_set, 0) for work in works]))
                 if machine
                 else 0.0
             )
-            own = [expected, float(measured[i]), moved, flops]
+            own = [expected, float(measured[i]), moved, ops]
             table.row(phase.stage, phase.function, *_cells(own))
             total = [a + b for a, b in zip(total, own, strict=True)]
         table.row("", "all", *_cells(total))
@@ -78,14 +78,14 @@ class PhaseTimes:
 
 
 def _cells(numbers: list[float]) -> tuple[str, ...]:
-    expected, measured, moved, flops = numbers
+    expected, measured, moved, ops = numbers
     if measured <= 0:
         return (f"{expected * 1e6:.1f}", "0.0", "-", "-", "-")
     return (
         f"{expected * 1e6:.1f}",
         f"{measured * 1e6:.1f}",
         f"{moved / measured / 1e9:.1f}",
-        f"{flops / measured / 1e9:.1f}",
+        f"{ops / measured / 1e9:.1f}",
         f"{expected / measured:.0%}" if expected else "-",
     )
 
@@ -97,7 +97,7 @@ class TimedProgram:
         self._program, self._times = program, times
         self.vocab_size, self.context = program.vocab_size, program.context
         self.max_tokens, self.max_rows = program.max_tokens, program.max_rows
-        self.n_blocks = program.n_blocks
+        self.n_blocks, self.rewindable = program.n_blocks, program.rewindable
         self.library: ctypes.CDLL = program.library
 
     def step(self, batch: Batch) -> NDArray[np.float32]:

@@ -28,12 +28,14 @@ def phases_record(artifact: Artifact, machine: Machine | None, step: StepShape) 
                 "cost": asdict(phase.cost),
                 "bytes": work.bytes,
                 "flops": work.flops,
+                "int8_ops": work.int8_ops,
                 "forecast_us": None if took is None else round(took, 3),
             }
         )
     return {
         "step": asdict(step),
         "stages": costs.stages,
+        "meetings": costs.meetings(step),
         "forecast_us": round(costs.seconds(machine, step) * 1e6, 3) if machine else None,
         "phases": rows,
     }
@@ -43,7 +45,7 @@ def print_phases(record: dict[str, Any], file: TextIO) -> None:
     """For people."""
     step = record["step"]
     title = f"a step of T={step['tokens']} tokens, R={step['rows']} rows, C={step['context']:g}"
-    columns = ("stage", "function", "bytes", "flops", "forecast µs", "nodes")
+    columns = ("stage", "function", "bytes", "flops", "int8 ops", "forecast µs", "nodes")
     table = Table(title, columns, right=("stage", "forecast µs"))
     for row in record["phases"]:
         told = row["forecast_us"]
@@ -52,12 +54,16 @@ def print_phases(record: dict[str, Any], file: TextIO) -> None:
             row["function"],
             formula_text(Formula(**row["cost"]["bytes"])),
             formula_text(Formula(**row["cost"]["flops"])),
+            formula_text(Formula(**row["cost"]["int8_ops"])),
             "-" if told is None else f"{told:.1f}",
             _nodes_text(row["nodes"]),
         )
     table.print(file)
     if record["forecast_us"] is not None:
-        file.write(f"forecast with barriers: {record['forecast_us']:,.1f} µs\n")
+        file.write(
+            f"forecast with {record['meetings']} meetings of all threads: "
+            f"{record['forecast_us']:,.1f} µs\n"
+        )
 
 
 def formula_text(formula: Formula) -> str:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import prod
 
 from foreknown.errors import UnsupportedOp
 from foreknown.graph.ir import Node, Symbol
+from foreknown.plan.constants import Constant
+from foreknown.plan.layout import LANES, PANEL_ROWS, STORED_BYTES, padded, panel_bytes, row_bytes
 from foreknown.plan.phases import GIVEN, Phase, held
-from foreknown.plan.state import block_bytes, state_slot
+from foreknown.plan.state import block_bytes, kept_as, state_slot
+from foreknown.plan.tiling import choose_tiling
 from foreknown.targets.cpu.expression import Access, Expressions, literal
 from foreknown.targets.cpu.index import flatten, variable
 from foreknown.targets.cpu.writer import Writer
+
+SPAN_TOKENS = 1024
+"""Positions that attention goes over at once; FK_SPAN_TOKENS of runtime/attend.h."""
 
 
 def write_anchor(phase: Phase, out: Writer, access: Access, context: int) -> int:
@@ -45,39 +52,122 @@ def _operand(x: Node, access: Access) -> str:
     return access.buffer(x)
 
 
+def _share(out: Writer, count: int, begin: str, end: str) -> None:
+    """This thread's run of `count` things."""
+    out.line(f"const int {begin} = fk_first({count}, thread, s->n_threads);")
+    out.line(f"const int {end} = fk_first({count}, thread + 1, s->n_threads);")
+
+
+@dataclass(frozen=True)
+class _Product:
+    """A product's matrices and operand as a call of the kernel that fits their formats.
+
+    Attributes:
+        weights: the C pointer to the packed matrices.
+        slot: their layout.
+        source: the C pointer to the operand's rows.
+        x: the operand.
+        n: outputs of one matrix.
+        k: elements of a row that one matrix meets.
+    """
+
+    weights: str
+    slot: Constant
+    source: str
+    x: Node
+    n: int
+    k: int
+
+    @property
+    def lowbit(self) -> tuple[int, int] | None:
+        """Bits and group of low-bit weights."""
+        node = self.slot.node
+        if self.slot.layout != "lowbit":
+            return None
+        return node.integer("bits"), node.integer("group")
+
+    @property
+    def panels(self) -> int:
+        return -(-self.n // (PANEL_ROWS if self.lowbit else LANES))
+
+    @property
+    def matrix_bytes(self) -> int:
+        if self.lowbit:
+            return self.panels * panel_bytes(self.k, *self.lowbit)
+        return self.panels * LANES * self.k * STORED_BYTES[self.slot.stored]
+
+    def call(
+        self, *, matrix: str, row: str, at: str, stride: int, out: str, out_stride: int, rows: str
+    ) -> str:
+        """Panels `first` to `last` for some rows.
+
+        Args:
+            matrix: number of the matrix, of several.
+            row: the first of the operand's rows.
+            at: how many runs of k elements come before in a row.
+            stride: runs of k elements from one row to the next.
+            out: where the outputs go.
+            out_stride: elements from one row of them to the next.
+            rows: how many.
+        """
+        weights = f"{self.weights} + (size_t)({matrix}) * {self.matrix_bytes}"
+        if self.lowbit is None:
+            stored = {"bf16": "FK_BF16", "f32": "FK_F32"}[self.slot.stored]
+            own = f"{self.source} + ((size_t)({row}) * {stride} + {at}) * {self.k}"
+            return (
+                f"fk_linear((const char *)({weights}), {stored}, {own}, {stride * self.k}, {out}, "
+                f"{out_stride}, {self.k}, {self.n}, {rows}, first, last);"
+            )
+        bits, group = self.lowbit
+        tiling = choose_tiling(self.k, bits, group)
+        size, whole = self.x.row_size, row_bytes(held(self.x))
+        own = f"(const char *){self.source} + (size_t)({row}) * {whole}"
+        return (
+            f"fk_lowbit({weights}, {bits}, {group}, fk_tiles_{bits}_{group}, "
+            f"(struct fk_tiling){{FK_TILE_ROWS, {tiling.block_panels}}}, "
+            f"fk_codes_at({own}, {whole}, {size}, {group}, (size_t)({at}) * {self.k}), "
+            f"{out}, {out_stride}, {self.k}, {self.n}, {rows}, first, last);"
+        )
+
+
+def _product(node: Node, access: Access) -> _Product:
+    x, w = node.args[:2]
+    weights, slot = access.constant(w)
+    kind = "" if slot.layout == "lowbit" else "(const char *)"
+    n, k = w.row_shape[-2:]
+    return _Product(f"{kind}{weights}", slot, _operand(x, access), x, n, k)
+
+
 def _linear(node: Node, phase: Phase, out: Writer, access: Access, context: int) -> int:
     x, w = node.args
     *groups, n, k = w.row_shape
     count = prod(groups)
     lead = x.row_size // (count * k)
-    source, target = _operand(x, access), access.buffer(node)
-    weights, slot = access.constant(w)
-    stored = {"bf16": "FK_BF16", "f32": "FK_F32"}[slot.stored]
-    panels = -(-n // 16)
-    panel_bytes = k * 16 * (2 if slot.stored == "bf16" else 4)
-    rows = _rows(phase)
+    product, target = _product(node, access), access.buffer(node)
+    panels, rows = product.panels, _rows(phase)
     out.line(f"/* {rows} rows x {k} -> {n}, {count} group(s) of {panels} panels */")
-    if count == 1:
-        tokens = rows if lead == 1 else f"{rows} * {lead}"
-        out.line(f"const int first = fk_first({panels}, thread, s->n_threads);")
-        out.line(f"const int last = fk_first({panels}, thread + 1, s->n_threads);")
+    if count * lead == 1:
+        _share(out, panels, "first", "last")
         out.line(
-            f"fk_linear((const char *){weights}, {stored}, {source}, {k}, {target}, {n}, "
-            f"{k}, {n}, {tokens}, first, last);"
+            product.call(matrix="0", row="0", at="0", stride=1, out=target, out_stride=n, rows=rows)
         )
         return 0
-    total = count * panels
-    out.line(f"const int begin = fk_first({total}, thread, s->n_threads);")
-    out.line(f"const int end = fk_first({total}, thread + 1, s->n_threads);")
+    _share(out, count * panels, "begin", "end")
     with out.block(f"for (int g = begin / {panels}; g * {panels} < end; g++)"):
         out.line(f"const int first = begin > g * {panels} ? begin - g * {panels} : 0;")
         out.line(f"const int last = end < (g + 1) * {panels} ? end - g * {panels} : {panels};")
         with out.block(f"for (int l = 0; l < {lead}; l++)"):
             out.line(f"const size_t at = (size_t)(l * {count} + g);")
             out.line(
-                f"fk_linear((const char *){weights} + (size_t)g * {panels * panel_bytes}, "
-                f"{stored}, {source} + at * {k}, {lead * count * k}, {target} + at * {n}, "
-                f"{lead * count * n}, {k}, {n}, {rows}, first, last);"
+                product.call(
+                    matrix="g",
+                    row="0",
+                    at="at",
+                    stride=lead * count,
+                    out=f"{target} + at * {n}",
+                    out_stride=lead * count * n,
+                    rows=rows,
+                )
             )
     return 0
 
@@ -86,31 +176,37 @@ def _experts(node: Node, phase: Phase, out: Writer, access: Access, context: int
     x, w, index = node.args
     experts, n, k = w.row_shape
     chosen = index.row_size
-    source, choice, target = _operand(x, access), _operand(index, access), access.buffer(node)
-    weights, slot = access.constant(w)
-    stored = {"bf16": "FK_BF16", "f32": "FK_F32"}[slot.stored]
-    panels = -(-n // 16)
-    expert_bytes = panels * k * 16 * (2 if slot.stored == "bf16" else 4)
+    choice, target = _operand(index, access), access.buffer(node)
+    product = _product(node, access)
     own = chosen if len(x.shape) == 3 else 1  # whether each chosen expert has a row of its own
     out.line(f"/* {chosen} of {experts} experts for each row, {k} -> {n} */")
-    out.line(f"const int first = fk_first({panels}, thread, s->n_threads);")
-    out.line(f"const int last = fk_first({panels}, thread + 1, s->n_threads);")
+    _share(out, product.panels, "first", "last")
     with out.block(f"for (int i = 0; i < {_rows(phase)} * {chosen}; i++)"):
-        row = "i" if own > 1 or chosen == 1 else f"i / {chosen}"
         out.line(f"float *out = {target} + (size_t)i * {n};")
         out.line(f"const int expert = {choice}[i];")
         with out.block(f"if (expert < 0 || expert >= {experts})"):
-            out.line(f"for (int j = first * 16; j < last * 16 && j < {n}; j++) out[j] = 0.0f;")
+            rows = PANEL_ROWS if product.lowbit else LANES
+            out.line(
+                f"for (int j = first * {rows}; j < last * {rows} && j < {n}; j++) out[j] = 0.0f;"
+            )
             out.line("continue;")
+        row = "i" if own > 1 or chosen == 1 else f"i / {chosen}"
         out.line(
-            f"fk_linear((const char *){weights} + (size_t)expert * {expert_bytes}, {stored}, "
-            f"{source} + (size_t)({row}) * {k}, {k}, out, {n}, {k}, {n}, 1, first, last);"
+            product.call(
+                matrix="expert",
+                row=f"{row} / {own}" if own > 1 else row,
+                at=f"{row} % {own}" if own > 1 else "0",
+                stride=own,
+                out="out",
+                out_stride=n,
+                rows="1",
+            )
         )
     return 0
 
 
 def _attend(node: Node, phase: Phase, out: Writer, access: Access, context: int) -> int:
-    q, _, v, *extra = node.args
+    q, k, v, *extra = node.args
     _, heads, width = q.shape
     groups, value_width = v.row_shape
     attrs = node.attrs
@@ -130,18 +226,19 @@ def _attend(node: Node, phase: Phase, out: Writer, access: Access, context: int)
         "distances": distances,
         "scale": literal(node.number("scale"), "f32"),
         "softcap": literal(node.number("softcap"), "f32"),
+        "keys": f"FK_KEPT_{kept_as(k).upper()}",
+        "values": f"FK_KEPT_{kept_as(v).upper()}",
     }
     inner = ", ".join(f".{name} = {value}" for name, value in fields.items())
     out.line(f"const struct fk_attention a = {{{inner}}};")
-    out.line("float *scores = (float *)(s->scratch + (size_t)thread * s->scratch_bytes);")
-    with out.block(f"for (int i = thread; i < s->n_tokens * {groups}; i += s->n_threads)"):
-        out.line(f"const int t = i / {groups}, group = i % {groups};")
-        out.line(
-            f"fk_attend(a, s, {slot}, t, group, {query} + (size_t)t * {q.row_size}, {sinks}, "
-            f"{bias}, {target} + (size_t)t * {node.row_size}, scores);"
-        )
-    blocks = -(-context // 16) + 1
-    return heads // groups * blocks * 16 * 4
+    out.line(
+        f"const struct fk_attended in = {{{slot}, (const char *){query}, {row_bytes(held(q))}, "
+        f"{sinks}, {bias}, {target}, {node.row_size}}};"
+    )
+    out.line("fk_attend(a, s, in, thread);")
+    shared, spans = heads // groups, -(-context // SPAN_TOKENS)
+    part = shared * (2 + padded(value_width, LANES))
+    return 4 * (shared * SPAN_TOKENS + part * max(2, spans + 1))
 
 
 def _scan(node: Node, phase: Phase, out: Writer, access: Access, context: int) -> int:

@@ -20,6 +20,8 @@ static void nothing(const struct fk_call *c, const struct fk_step *s, int thread
 static const struct fk_call fk_calls[] = {
 %s};
 
+enum { FK_FEWEST_GROUPS = 1 };
+
 #include "program.h"
 """
 
@@ -28,7 +30,7 @@ def barrier_us(n_threads: int) -> float:
     """Microseconds of one meeting of all threads between two stages; 0 for one thread."""
     if n_threads == 1:
         return 0.0
-    calls = "".join(f"    {{nothing, 0, {i}, {i}}},\n" for i in range(STAGES))
+    calls = "".join(f"    {{nothing, 0, 0, {i}, FK_MEET}},\n" for i in range(STAGES))
     made = cached_shared_object(_SOURCE % calls, find_target("host"))
     sizes = Sizes(
         vocab_size=16,
@@ -37,6 +39,7 @@ def barrier_us(n_threads: int) -> float:
         max_rows=1,
         arena_bytes=64,
         scratch_bytes=64,
+        own_bytes=0,
         block_bytes=64,
         logits_offset=0,
         n_phases=STAGES,

@@ -10,13 +10,14 @@ from foreknown.errors import UnsupportedOp
 from foreknown.graph.batch import BLOCK_TOKENS
 from foreknown.graph.ir import Literal, Node
 from foreknown.plan.constants import Constant
-from foreknown.plan.phases import GIVEN, Phase, held
+from foreknown.plan.layout import row_bytes
+from foreknown.plan.phases import ANCHORS, GIVEN, Phase, held
 from foreknown.plan.state import StateSlot, block_bytes, state_slot
 from foreknown.targets.cpu.index import Index, flatten, number, unflatten, variable
 from foreknown.targets.cpu.writer import Writer
 
 C_TYPE = {"f32": "float", "i32": "int32_t", "bool": "uint8_t"}
-STORED_C_TYPE = {**C_TYPE, "bf16": "uint16_t"}
+STORED_C_TYPE = {**C_TYPE, "bf16": "uint16_t", "int4": "char", "int8": "char"}
 
 FLOAT_UNARY = {
     "neg": "(-{0})",
@@ -27,6 +28,7 @@ FLOAT_UNARY = {
     "ceil": "__builtin_ceilf({0})",
     "round": "__builtin_rintf({0})",
     **{n: f"fk_{n}({{0}})" for n in "exp expm1 log log1p rsqrt tanh sigmoid erf sin cos".split()},
+    "bf16": "fk_round_bf16({0})",
 }
 INT_UNARY = {
     **{n: f"fk_{n}_int({{0}})" for n in ("neg", "abs", "sign")},
@@ -67,6 +69,16 @@ CASTS = {
 }
 
 Binding = tuple[str, Node | Constant | StateSlot]
+
+
+def element_type(value: Node) -> str:
+    """The C type of a row's elements; a row of codes is counted in bytes."""
+    return "int8_t" if value.op == "quantise" else C_TYPE[value.dtype]
+
+
+def row_stride(value: Node) -> int:
+    """Elements of that type from one row to the next."""
+    return row_bytes(value) if value.op == "quantise" else value.row_size
 
 
 def literal(value: float | int | bool, dtype: str) -> str:
@@ -112,8 +124,10 @@ class Access:
         """The pointer to all rows of a value."""
         value = held(value)
         at = self._bind("buffer", value)
-        kind = C_TYPE[value.dtype]
-        self._declared[at] = f"{kind} *b{at} = ({kind} *)(s->arena + c->at[{at}]);"
+        kind = element_type(value)
+        shared = f"s->arena + c->at[{at}]"  # what threads share out, every one of them reads
+        rows = shared if value.op in ANCHORS else f"fk_rows(s, c, {at}, thread)"
+        self._declared[at] = f"{kind} *b{at} = ({kind} *)({rows});"
         return f"b{at}"
 
     def constant(self, node: Node) -> tuple[str, Constant]:
@@ -131,11 +145,11 @@ class Access:
     def row_pointer(self, value: Node, row: str, out: Writer, *, writable: bool = False) -> None:
         """Declare the pointer to one row of a buffer."""
         name = self._fresh("y" if writable else "x")
-        kind = C_TYPE[value.dtype] + (" *restrict" if writable else " *")
+        kind = element_type(value) + (" *restrict" if writable else " *")
         kind = kind if writable else f"const {kind}"
         base = self.buffer(value)
         space = "" if kind.endswith("*") else " "
-        out.line(f"{kind}{space}{name} = {base} + (size_t){row} * {value.row_size};")
+        out.line(f"{kind}{space}{name} = {base} + (size_t){row} * {row_stride(value)};")
         self.rows[value] = name
 
     def name_row(self, value: Node) -> str:
@@ -163,7 +177,10 @@ class Expressions:
         if source.op in GIVEN:
             return f"s->{source.op}[t]"
         if source in self.stored or source not in self.members:
-            return f"{self.access.rows[source]}[{position}]"
+            row = self.access.rows[source]
+            if source.op == "quantise":
+                return f"fk_of_codes({row}, {source.row_size}, {source.attrs['group']}, {position})"
+            return f"{row}[{position}]"
         if source is not x:
             index = unflatten(position, source.row_shape)
         return self.compute(source, index)
@@ -182,6 +199,10 @@ class Expressions:
         if isinstance(value, Literal) and value.array.size == 1:
             return literal(value.array.reshape(()).item(), x.dtype)
         name, slot = self.access.constant(x)
+        if slot.layout == "lowbit":
+            n, k = index
+            form = f"{x.attrs['bits']}, {x.attrs['group']}, {x.row_shape[-1]}"
+            return f"fk_lowbit_element({name}, {form}, {n}, {k})"
         if slot.layout == "panel":
             *groups, n, k = index
             *counts, rows, width = x.row_shape
@@ -277,8 +298,11 @@ class Expressions:
         if x.op in GIVEN:
             return f"s->{x.op}[s->rows[t]]"
         base = self.access.buffer(x)
-        row = variable("(size_t)s->rows[t]", 0, 2**31)
-        return f"{base}[{row * x.row_size + flatten(index, node.row_shape)}]"
+        row, element = variable("(size_t)s->rows[t]", 0, 2**31), flatten(index, node.row_shape)
+        if x.op == "quantise":
+            at = f"{base} + {row * row_stride(x)}"
+            return f"fk_of_codes({at}, {x.row_size}, {x.attrs['group']}, {element})"
+        return f"{base}[{row * x.row_size + element}]"
 
     def _shift(self, node: Node, index: Sequence[Index]) -> str:
         """A row of an earlier token, from its block; zero before the sequence's start."""

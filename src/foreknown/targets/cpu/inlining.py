@@ -13,7 +13,7 @@ from foreknown.graph.ops import ELEMENTWISE
 from foreknown.plan.phases import Phase, held
 
 INLINE_VIEWS = frozenset("permute slice broadcast take select_rows shift gather".split())
-READS_AN_ARRAY = frozenset("topk_values topk_indices argmax gather".split())
+READS_AN_ARRAY = frozenset("topk_values topk_indices argmax gather quantise".split())
 
 
 def choose_stored(phase: Phase) -> set[Node]:

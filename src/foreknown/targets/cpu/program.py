@@ -20,6 +20,9 @@ from foreknown.graph.batch import Batch
 _INT32 = ctypes.POINTER(ctypes.c_int32)
 _INT64 = ctypes.POINTER(ctypes.c_int64)
 
+MOST_NATIVES = 64
+"""Batches whose native form is kept."""
+
 
 class _Batch(ctypes.Structure):
     """struct fk_batch of runtime/program.h."""
@@ -43,8 +46,10 @@ class _Memory(ctypes.Structure):
         ("weights", ctypes.c_void_p),
         ("arena", ctypes.c_void_p),
         ("scratch", ctypes.c_void_p),
+        ("own", ctypes.c_void_p),
         ("state", ctypes.c_void_p),
         ("scratch_bytes", ctypes.c_uint64),
+        ("own_bytes", ctypes.c_uint64),
         ("n_blocks", ctypes.c_uint64),
     )
 
@@ -60,9 +65,11 @@ class Sizes:
         max_rows: R at most in one step.
         arena_bytes: values between phases.
         scratch_bytes: for each thread.
+        own_bytes: a lone token's rows, for each thread but the first.
         block_bytes: state of 16 tokens.
         logits_offset: where a step leaves the logits in the arena.
         n_phases: calls in one step.
+        rewindable: whether positions may be run again: true unless a scan keeps one state a block.
     """
 
     vocab_size: int
@@ -71,9 +78,11 @@ class Sizes:
     max_rows: int
     arena_bytes: int
     scratch_bytes: int
+    own_bytes: int
     block_bytes: int
     logits_offset: int
     n_phases: int
+    rewindable: bool = True
 
 
 class Program:
@@ -103,10 +112,13 @@ class Program:
         self.sizes, self.n_blocks, self.n_threads = sizes, n_blocks, n_threads
         self.vocab_size, self.context = sizes.vocab_size, sizes.context
         self.max_tokens, self.max_rows = sizes.max_tokens, sizes.max_rows
+        self.rewindable = sizes.rewindable
+        self._natives: dict[int, tuple[Batch, _Batch]] = {}
         self._weights = np.frombuffer(weights, np.uint8)
         try:
             self._arena = _aligned(sizes.arena_bytes)
             self._scratch = _aligned(sizes.scratch_bytes * n_threads)
+            self._own = _aligned(sizes.own_bytes * (n_threads - 1))
             self._state = _aligned(sizes.block_bytes * n_blocks)
         except MemoryError:
             raise DoesNotFit(
@@ -117,8 +129,10 @@ class Program:
             self._weights.ctypes.data,
             self._arena.ctypes.data,
             self._scratch.ctypes.data,
+            self._own.ctypes.data,
             self._state.ctypes.data,
             sizes.scratch_bytes,
+            sizes.own_bytes,
             n_blocks,
         )
         self._handle = self.library.fk_open(ctypes.byref(memory), n_threads)
@@ -140,17 +154,27 @@ class Program:
         return self._logits[: len(batch.rows)], self._phase_ns.copy()
 
     def _run(self, batch: Batch, phase_ns: object) -> None:
+        known = self._natives.get(id(batch))
+        if known is not None:  # an engine gives the same views again and again
+            self.library.fk_step(self._handle, ctypes.byref(known[1]), phase_ns)
+            return
         arrays = (batch.tokens, batch.positions, batch.sequence, batch.block_tables, batch.rows)
-        pointers = (np.ascontiguousarray(a, np.int32) for a in arrays)
-        held = [(a, a.ctypes.data_as(_INT32)) for a in pointers]
+        held = [np.ascontiguousarray(array, np.int32) for array in arrays]
         native = _Batch(
-            len(batch.tokens), len(batch.rows), batch.block_tables.shape[1], *(p for _, p in held)
+            len(batch.tokens),
+            len(batch.rows),
+            batch.block_tables.shape[1],
+            *(array.ctypes.data_as(_INT32) for array in held),
         )
+        if all(array is given for array, given in zip(held, arrays, strict=True)):
+            if len(self._natives) == MOST_NATIVES:
+                self._natives.clear()
+            self._natives[id(batch)] = batch, native  # held, so no other batch has its id
         self.library.fk_step(self._handle, ctypes.byref(native), phase_ns)
 
     def poison(self) -> None:
         """Fill memory with NaN: a step that reads what it did not write will show it."""
-        for memory in (self._arena, self._scratch, self._state):
+        for memory in (self._arena, self._scratch, self._own, self._state):
             memory.view(np.float32).fill(np.nan)
 
     def close(self) -> None:

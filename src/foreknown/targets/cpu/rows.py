@@ -11,13 +11,15 @@ of their elements. Everything has static extents: only the number of rows is kno
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from foreknown.errors import UnsupportedOp
 from foreknown.graph.ir import Node, Symbol
+from foreknown.plan.layout import LANES, padded, row_bytes
 from foreknown.plan.phases import Phase, held
-from foreknown.plan.state import StateSlot, block_bytes
-from foreknown.targets.cpu.expression import C_TYPE, Access, Expressions
+from foreknown.plan.state import StateSlot, block_bytes, group_bytes, kept_as
+from foreknown.targets.cpu.expression import C_TYPE, Access, Expressions, element_type
 from foreknown.targets.cpu.index import Index, flatten, number, unflatten, variable
 from foreknown.targets.cpu.inlining import choose_stored
 from foreknown.targets.cpu.writer import Writer
@@ -62,8 +64,8 @@ class RowPhase:
         count = "s->n_tokens" if phase.rows is Symbol.T else "s->n_rows"
         for value in (*phase.inputs, *phase.outputs):
             self.access.buffer(value)
-        out.line(f"const int first = fk_first({count}, thread, s->n_threads);")
-        out.line(f"const int last = fk_first({count}, thread + 1, s->n_threads);")
+        out.line(f"const int first = fk_first_row(s, {count}, thread);")
+        out.line(f"const int last = fk_last_row(s, {count}, thread);")
         header_at = out.mark()
         with out.block("for (int t = first; t < last; t++)"):
             for value in phase.inputs:
@@ -86,11 +88,10 @@ class RowPhase:
             out.insert(header_at, "char *scratch = s->scratch + (size_t)thread * s->scratch_bytes;")
 
     def _scratch_row(self, node: Node) -> None:
-        kind = C_TYPE[node.dtype]
+        kind, size = element_type(node), row_bytes(node)
         name = self.access.name_row(node)
-        size = {"float": 4, "int32_t": 4, "uint8_t": 1}[kind] * node.row_size
         self.writer.line(f"{kind} *restrict {name} = ({kind} *)(scratch + {self.scratch_bytes});")
-        self.scratch_bytes += -(-size // 64) * 64
+        self.scratch_bytes += padded(size, 64)
 
     def _store(self, node: Node, expressions: Expressions) -> None:
         method = {
@@ -105,6 +106,7 @@ class RowPhase:
             "topk_indices": self._topk,
             "scatter": self._scatter,
             "matmul": self._matmul,
+            "quantise": self._quantise,
         }.get(node.op, self._map)
         method(node, expressions)
 
@@ -288,32 +290,63 @@ class RowPhase:
             with out.block(f"for (int k = 0; k < {inner}; k++)"), out.loops([(n, columns)]):
                 out.line(f"{name}[{at}] = fk_fma({left}, {right}, {name}[{at}]);")
 
+    def _quantise(self, node: Node, expressions: Expressions) -> None:
+        """Codes of a whole row, then the scale and the sum of each group."""
+        source, row = self.access.rows[held(node.args[0])], self.access.rows[node]
+        size, group = node.row_size, node.integer("group")
+        scales = f"(float *)({row} + {size})"
+        sums = f"(int32_t *)({row} + {size + 4 * (size // group)})"
+        self.writer.line(f"fk_quantise_row({source}, {size}, {group}, {row}, {scales}, {sums});")
+
     def _store_state(self, slot: StateSlot, expressions: Expressions) -> None:
         out = self.writer
         at = self.access.state(slot)
-        size = block_bytes(slot)
-        with out.block(""):
+        # a lone token's rows are everyone's: one thread stores them, or each its own heads
+        with out.block("if (!s->alone || thread == 0)" if slot.kind == "shift" else ""):
             out.line("const int position = s->positions[t], j = position % FK_BLOCK_TOKENS;")
-            kind = C_TYPE[slot.values[0].dtype]
-            out.line(f"{kind} *block = ({kind} *)fk_block(s, {at}, {size}, t, position);")
+            out.line(f"char *block = fk_block(s, {at}, {block_bytes(slot)}, t, position);")
             if slot.kind == "shift":
                 (x,) = slot.values
-                row = variable("j", 0, 15) * x.row_size
-                self._fill_state(x, expressions, lambda i: row + flatten(i, x.row_shape))
+                kind = C_TYPE[x.dtype]
+                place = variable("j", 0, 15) * x.row_size
+                loops = [out.loop_variable(extent, a) for a, extent in enumerate(x.row_shape)]
+                text = f"(({kind} *)block)[{place + flatten(loops, x.row_shape)}]"
+                value = expressions.read(x, tuple(loops))
+                out.statement_in_loops(loops, x.row_shape, f"{text} = {value};")
                 return
             keys, values = slot.values
             groups, width = keys.row_shape
-            padded = -(-values.row_shape[1] // 16) * 16
+            wide = padded(values.row_shape[1], LANES)
+            key_bytes, value_bytes = group_bytes(keys, width), group_bytes(values, wide)
             j = variable("j", 0, 15)
-            self._fill_state(keys, expressions, lambda i: (i[0] * width + i[1]) * 16 + j)
-            base = groups * width * 16
-            self._fill_state(values, expressions, lambda i: (i[0] * 16 + j) * padded + i[1] + base)
+            loop = f"for (int i0 = fk_first_group(s, {groups}, thread); "
+            with out.block(f"{loop}i0 < fk_last_group(s, {groups}, thread); i0++)"):
+                out.line(f"char *keys = block + (size_t)i0 * {key_bytes};")
+                out.line(
+                    f"char *values = block + {groups * key_bytes} + (size_t)i0 * {value_bytes};"
+                )
+                self._store_heads("key", keys, expressions, lambda d: d * 16 + j)
+                self._store_heads("value", values, expressions, lambda d: j * wide + d)
 
-    def _fill_state(self, value: Node, expressions: Expressions, place) -> None:  # type: ignore[no-untyped-def]
-        shape = value.row_shape
-        loops = [self.writer.loop_variable(extent, a) for a, extent in enumerate(shape)]
-        code = expressions.read(value, tuple(loops))
-        self.writer.statement_in_loops(loops, shape, f"block[{place(loops)}] = {code};")
+    def _store_heads(
+        self, name: str, value: Node, expressions: Expressions, place: Callable[[Index], Index]
+    ) -> None:
+        """One group's key or value of this token, in the format that it is kept in."""
+        kept, (groups, width) = kept_as(value), value.row_shape
+        group = variable("i0", 0, max(groups - 1, 1))
+        if kept == "int8":
+            row = self.access.rows[value]
+            scale = f"((const float *)(const void *)({row} + {value.row_size}))[i0]"
+            codes = f"{row} + (size_t)i0 * {width}"
+            self.writer.line(f"fk_store_{name}_codes({name}s, j, {width}, {codes}, {scale});")
+            return
+        d = self.writer.loop_variable(width, 1)
+        element = expressions.read(value, (group if groups > 1 else number(0), d))
+        kind = {"f32": "float", "bf16": "uint16_t"}[kept]
+        if kept == "bf16":
+            element = f"(uint16_t)(fk_bits({element}) >> 16)"
+        target = f"(({kind} *)(void *){name}s)[{place(d)}]"
+        self.writer.statement_in_loops([d], [width], f"{target} = {element};")
 
 
 def _indices(code: str) -> str:

@@ -35,26 +35,40 @@ class Target:
     Attributes:
         name: as on the command line.
         triple: zig's name of the processor and system.
-        march: the compiler's name of the instruction set.
+        cpu: zig's name of the instruction set.
+        flags: the same for gcc and clang.
         needs: features that a machine must report to run it.
     """
 
     name: str
     triple: str
-    march: str
+    cpu: str
+    flags: tuple[str, ...]
     needs: tuple[str, ...]
 
 
 _AVX2 = ("avx2", "fma", "f16c", "bmi2")
 _AVX512 = (*_AVX2, "avx512f", "avx512bw", "avx512dq", "avx512vl")
+_X86, _ARM = "x86_64-linux-gnu.2.28", "aarch64-linux-gnu.2.28"
 TARGETS = {
     t.name: t
     for t in (
-        Target("x86-64-v3", "x86_64-linux-gnu.2.28", "x86_64_v3", _AVX2),
-        Target("x86-64-v4", "x86_64-linux-gnu.2.28", "x86_64_v4", _AVX512),
-        Target("aarch64", "aarch64-linux-gnu.2.28", "generic", ()),
+        Target("x86-64-v3", _X86, "x86_64_v3", ("-march=x86-64-v3",), _AVX2),
+        Target("x86-64-v4", _X86, "x86_64_v4", ("-march=x86-64-v4",), _AVX512),
+        Target(
+            "x86-64-v4-vnni",
+            _X86,
+            "x86_64_v4+avx512vnni",
+            ("-march=x86-64-v4", "-mavx512vnni"),
+            (*_AVX512, "avx512_vnni"),
+        ),
+        Target("aarch64", _ARM, "generic", ("-march=armv8-a",), ()),
+        Target(
+            "aarch64-dotprod", _ARM, "generic+dotprod", ("-march=armv8.2-a+dotprod",), ("asimddp",)
+        ),
     )
 }
+"""From least to most of each processor: the last that a machine can run is its own."""
 
 
 def host_features() -> frozenset[str]:
@@ -104,8 +118,7 @@ def compiler(target: Target) -> list[str]:
     """
     own = os.environ.get("FOREKNOWN_CC")
     if own:
-        march = target.march.replace("_", "-") if target.march != "generic" else "armv8-a"
-        return [*shlex.split(own), f"-march={march}", *FLAGS]
+        return [*shlex.split(own), *target.flags, *FLAGS]
     try:
         import ziglang
     except ImportError:
@@ -115,7 +128,7 @@ def compiler(target: Target) -> list[str]:
             remedy="pip install 'foreknown[compile]', or set FOREKNOWN_CC=gcc",
         ) from None
     zig = str(Path(ziglang.__file__).parent / "zig")
-    return [zig, "cc", "-target", target.triple, f"-mcpu={target.march}", *FLAGS]
+    return [zig, "cc", "-target", target.triple, f"-mcpu={target.cpu}", *FLAGS]
 
 
 def cache_directory() -> Path:

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from foreknown.plan.layout import LANES, PANEL_ROWS, panel_bytes
+from foreknown.targets.cpu.instructions import write_instructions
 from foreknown.targets.cpu.toolchain import RUNTIME, cached_shared_object, find_target
 
 Array = NDArray[Any]
@@ -26,10 +28,12 @@ CHECKSUM_PIECE = 16 << 20
 @cache
 def library() -> ctypes.CDLL:
     """The library, compiled for this machine if it is not there yet."""
-    made = cached_shared_object((RUNTIME / "tools.c").read_text(), find_target("host"))
+    source = f'#include "fk.h"\n{write_instructions()}{(RUNTIME / "tools.c").read_text()}'
+    made = cached_shared_object(source, find_target("host"))
     tools = ctypes.CDLL(str(made))
     tools.fk_multiply_add.argtypes = (ctypes.c_int64, ctypes.c_float)
     tools.fk_multiply_add.restype = ctypes.c_float
+    tools.fk_dot_codes.argtypes = (ctypes.c_int64, ctypes.c_int32)
     return tools
 
 
@@ -45,6 +49,70 @@ def panels(matrix: Array) -> Array:
     pack = {2: library().fk_pack_u16, 4: library().fk_pack_u32}[matrix.itemsize]
     pack(_pointer(matrix), _pointer(packed), ctypes.c_int64(n), ctypes.c_int64(k))
     return packed
+
+
+def lowbit_panels(codes: Array, scales: Array, bits: int, group: int) -> Array:
+    """Panels of low-bit weights as bytes, laid out as plan/layout.py draws them.
+
+    Args:
+        codes: i8[n, k].
+        scales: f16[n, k / group].
+    """
+    n, k = codes.shape
+    codes, scales = np.ascontiguousarray(codes), np.ascontiguousarray(scales, np.float16)
+    packed = np.empty(-(-n // PANEL_ROWS) * panel_bytes(k, bits, group), np.uint8)
+    library().fk_pack_lowbit(
+        _pointer(codes),
+        _pointer(scales),
+        ctypes.c_int64(n),
+        ctypes.c_int64(k),
+        bits,
+        group,
+        _pointer(packed),
+    )
+    return packed
+
+
+def quantised(
+    w: Array, bits: int, group: int, importance: Array | None = None, n_threads: int = 2
+) -> tuple[Array, Array]:
+    """The bits of `quantise_weights` in graph/quantise.py, at 1e8 weights a second and thread.
+
+    Rows are shared out to the threads. An infinite scale marks a group that must be refused.
+
+    Args:
+        w: f32[..., k], finite.
+        group: a multiple of 16 that divides k.
+        importance: f32[k], or None for all ones.
+
+    Returns:
+        int8[..., k] and f16[..., k // group].
+    """
+    *shape, k = w.shape
+    assert group % LANES == 0, group
+    assert k % group == 0, (k, group)
+    rows = np.ascontiguousarray(w, np.float32).reshape(-1, k)
+    codes = np.empty(rows.shape, np.int8)
+    scales = np.empty((len(rows), k // group), np.float16)
+    weight = None if importance is None else np.ascontiguousarray(importance, np.float32)
+    assert weight is None or weight.shape == (k,)
+    quantise = library().fk_quantise_weights
+
+    def work(thread: int) -> None:
+        start, end = (len(rows) * i // n_threads for i in (thread, thread + 1))
+        quantise(
+            _pointer(rows[start:end]),
+            ctypes.c_int64(end - start),
+            ctypes.c_int64(k),
+            bits,
+            group,
+            None if weight is None else _pointer(weight),
+            _pointer(codes[start:end]),
+            _pointer(scales[start:end]),
+        )
+
+    on_threads(work, n_threads)
+    return codes.reshape(*shape, k), scales.reshape(*shape, k // group)
 
 
 def is_finite(array: Array) -> bool:
@@ -119,12 +187,24 @@ def read_gb_s(working_set_bytes: int, n_threads: int, seconds: float = 0.1) -> f
 
 def f32_gflop_s(n_threads: int, seconds: float = 0.1) -> float:
     """Multiply-adds in f32, counted as two operations, in 1e9 a second."""
-    tools, times = library(), 100_000
+    return _peak(lambda times: library().fk_multiply_add(times, 0.5), 24 * 16, n_threads, seconds)
+
+
+def int8_gop_s(n_threads: int, seconds: float = 0.1) -> float:
+    """Exact multiply-adds of 8-bit codes, counted as two operations, in 1e9 a second."""
+    return _peak(lambda times: library().fk_dot_codes(times, 3), 12 * 64, n_threads, seconds)
+
+
+def _peak(
+    run: Callable[[int], object], multiply_adds: int, n_threads: int, seconds: float
+) -> float:
+    """1e9 operations a second of a loop with so many multiply-adds in each of its turns."""
+    times = 100_000
 
     def work(thread: int) -> None:
-        tools.fk_multiply_add(times, 0.5)
+        run(times)
 
     on_threads(work, n_threads)
     elapsed = on_threads(work, n_threads)
     times = max(times, int(times * seconds / max(elapsed, 1e-6)))
-    return times * 24 * 16 * 2 * n_threads / on_threads(work, n_threads) / 1e9
+    return times * multiply_adds * 2 * n_threads / on_threads(work, n_threads) / 1e9

@@ -1,35 +1,88 @@
-/* Attention over blocks of 16 positions, for one token and the heads of one key-value group.
+/* Attention over blocks of 16 positions, for one token and the heads of one group.
  *
- * A block of a slot holds keys as [group][width][16], so that the scores of 16 positions live in
- * lanes, then values as [group][16][value width rounded up to 16], so that outputs do. Scores are
- * one chain of multiply-adds over the width; the sum of exponentials runs in 16 lanes (a position
- * belongs to lane position % 16) and one tree; outputs are one chain over positions in order.
- * None of it depends on how the prompt was cut or on what else runs in the step. */
+ * A block holds, for each group, keys with 16 positions in lanes and values with the value's
+ * elements in lanes (drawn in plan/state.py), in f32, bf16 or codes of 8 bits with a scale for
+ * each position. All heads of a group are gone over together, so each block is read once.
+ *
+ * A context is cut into spans of 64 blocks that lie fast. In a span, scores are chains over the
+ * width (exact integers for codes), the sum of exponentials runs in 16 lanes (a position belongs
+ * to lane position % 16) and one tree, outputs are chains over positions in order; spans are
+ * joined in order. None of it depends on how the prompt was cut, on what else runs in the step,
+ * or on which thread does which span. */
 #ifndef FK_ATTEND_H
 #define FK_ATTEND_H
 
 #include "fk.h"
+#include "lowbit.h"
+
+enum fk_kept { FK_KEPT_F32, FK_KEPT_BF16, FK_KEPT_INT8 };
+enum { FK_SPAN_BLOCKS = 64, FK_SPAN_TOKENS = FK_SPAN_BLOCKS * FK_BLOCK_TOKENS };
+enum { FK_HEADS_AT_ONCE = 8, FK_BLOCKS_AT_ONCE = 4, FK_VECTORS_AT_ONCE = 4 };
+/* Blocks lie anywhere, so the processor cannot foresee them: they are asked for so far ahead. */
+enum { FK_KEYS_AHEAD = 4, FK_VALUES_AHEAD = 2 };
 
 /* What the graph's node says; `bias` is [heads][distances] or null, `sinks` [heads] or null. */
 struct fk_attention {
     int heads, groups, width, value_width, window, chunk, distances;
     float scale, softcap;
+    enum fk_kept keys, values;
+};
+
+/* What a step gives to it: rows of queries (codes, if keys are kept so) and of outputs. */
+struct fk_attended {
+    uint64_t slot;
+    const char *queries;
+    size_t query_stride;
+    const float *sinks, *bias;
+    float *out;
+    size_t out_stride;
 };
 
 FK_INLINE int fk_padded(int width) { return (width + FK_LANES - 1) / FK_LANES * FK_LANES; }
 
-FK_INLINE size_t fk_attend_block_bytes(const struct fk_attention a) {
-    int row = a.width + fk_padded(a.value_width);
-    return (size_t)a.groups * FK_BLOCK_TOKENS * (size_t)row * sizeof(float);
+FK_INLINE size_t fk_kept_bytes(enum fk_kept kept, int width) {
+    const size_t item = kept == FK_KEPT_F32 ? 4 : kept == FK_KEPT_BF16 ? 2 : 1;
+    return FK_BLOCK_TOKENS * ((size_t)width * item + (kept == FK_KEPT_INT8 ? 4 : 0));
 }
 
-FK_INLINE float *fk_keys(char *block, const struct fk_attention a, int group) {
-    return (float *)block + (size_t)group * a.width * FK_BLOCK_TOKENS;
+FK_INLINE const char *fk_keys(const struct fk_attention a, const struct fk_step *s, uint64_t slot,
+                              int t, int group, int block) {
+    const size_t keys = fk_kept_bytes(a.keys, a.width);
+    const size_t values = fk_kept_bytes(a.values, fk_padded(a.value_width));
+    const char *at = fk_block(s, slot, (size_t)a.groups * (keys + values), t, block * FK_BLOCK_TOKENS);
+    return at + (size_t)group * keys;
 }
 
-FK_INLINE float *fk_values(char *block, const struct fk_attention a, int group) {
-    size_t keys = (size_t)a.groups * a.width * FK_BLOCK_TOKENS;
-    return (float *)block + keys + (size_t)group * FK_BLOCK_TOKENS * fk_padded(a.value_width);
+FK_INLINE const char *fk_values(const struct fk_attention a, const struct fk_step *s, uint64_t slot,
+                                int t, int group, int block) {
+    const size_t keys = fk_kept_bytes(a.keys, a.width);
+    const size_t values = fk_kept_bytes(a.values, fk_padded(a.value_width));
+    const char *at = fk_block(s, slot, (size_t)a.groups * (keys + values), t, block * FK_BLOCK_TOKENS);
+    return at + (size_t)a.groups * keys + (size_t)group * values;
+}
+
+/* One position's key, or value, as codes and a scale. */
+FK_INLINE void fk_store_key_codes(char *keys, int j, int width, const int8_t *codes, float scale) {
+    for (int d = 0; d < width; d++)
+        keys[(d / 4 * FK_BLOCK_TOKENS + j) * 4 + d % 4] = (char)(codes[d] ^ 0x80);
+    memcpy(keys + FK_BLOCK_TOKENS * width + j * 4, &scale, sizeof scale);
+}
+
+FK_INLINE void fk_store_value_codes(char *values, int j, int width, const int8_t *codes, float scale) {
+    memcpy(values + j * width, codes, (size_t)width);
+    memcpy(values + FK_BLOCK_TOKENS * width + j * 4, &scale, sizeof scale);
+}
+
+FK_INLINE fk_f32x16 fk_load_kept(enum fk_kept kept, const char *p, size_t i) {
+    if (kept == FK_KEPT_F32) return fk_load16((const float *)(const void *)p + i);
+    if (kept == FK_KEPT_BF16) return fk_load_bf16x16((const uint16_t *)(const void *)p + i);
+    fk_i8x16 codes;
+    memcpy(&codes, p + i, sizeof codes);
+    return __builtin_convertvector(codes, fk_f32x16);
+}
+
+FK_INLINE void fk_ask_for(const char *p, size_t bytes) {
+    for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(p + i);
 }
 
 /* The first position that a token sees. */
@@ -40,78 +93,269 @@ FK_INLINE int fk_first_visible(const struct fk_attention a, int position) {
     return first;
 }
 
-/* q [heads][width] and out [heads][value_width] of one token; `scores` is scratch for
- * (heads / groups) x context rounded up to 16. */
-FK_INLINE void fk_attend(const struct fk_attention a, const struct fk_step *s, uint64_t slot, int t,
-                         int group, const float *q, const float *sinks, const float *bias,
-                         float *out, float *scores) {
-    const size_t block_bytes = fk_attend_block_bytes(a);
-    const int shared = a.heads / a.groups, head0 = group * shared;
-    const int position = s->positions[t];
-    const int first = fk_first_visible(a, position);
-    const int first_block = first / FK_BLOCK_TOKENS, last_block = position / FK_BLOCK_TOKENS;
-    const size_t row = (size_t)(last_block - first_block + 1) * FK_BLOCK_TOKENS;
-
-    for (int b = first_block; b <= last_block; b++) {
-        const int start = b * FK_BLOCK_TOKENS;
-        const float *keys = fk_keys(fk_block(s, slot, block_bytes, t, start), a, group);
-        for (int h = 0; h < shared; h++) {
-            const float *query = q + (size_t)(head0 + h) * a.width;
-            fk_f32x16 dot = {0};
-            for (int d = 0; d < a.width; d++)
-                dot = fk_fma16(fk_splat(query[d]), fk_load16(keys + (size_t)d * FK_LANES), dot);
-            float *score = scores + (size_t)h * row + (size_t)(start - first_block * FK_BLOCK_TOKENS);
-            for (int j = 0; j < FK_BLOCK_TOKENS; j++) {
-                float x = dot[j] * a.scale;
-                if (a.softcap != 0.0f) x = a.softcap * fk_tanh(x / a.softcap);
-                if (bias) {
-                    int distance = position - (start + j);
-                    distance = distance < 0 ? 0 : distance;
-                    distance = distance < a.distances ? distance : a.distances - 1;
-                    x += bias[(size_t)(head0 + h) * (size_t)a.distances + (size_t)distance];
-                }
-                int seen = start + j >= first && start + j <= position;
-                score[j] = seen ? x : -FK_INF;
+/* Products of `heads` queries with the keys of `blocks` blocks, before any scaling of the node. */
+FK_INLINE void fk_dots(const struct fk_attention a, const char *const *keys, struct fk_codes codes,
+                       const float *query, int heads, int blocks,
+                       fk_f32x16 dot[FK_BLOCKS_AT_ONCE][FK_HEADS_AT_ONCE]) {
+    if (a.keys == FK_KEPT_INT8) {
+        fk_i32x16 sum[FK_BLOCKS_AT_ONCE][FK_HEADS_AT_ONCE];
+        for (int b = 0; b < blocks; b++)
+            for (int h = 0; h < heads; h++) sum[b][h] = fk_start8(codes.sums[h]);
+        for (int d = 0; d < a.width; d += 4)
+            for (int b = 0; b < blocks; b++) {
+                const fk_u8x64 four = fk_load64(keys[b] + (size_t)d * FK_LANES);
+                for (int h = 0; h < heads; h++)
+                    sum[b][h] = fk_dot8(sum[b][h], four, fk_four_codes(codes.codes + h * a.width + d));
             }
+        for (int b = 0; b < blocks; b++) {
+            const fk_f32x16 scale = fk_load16((const float *)(const void *)(keys[b] + FK_LANES * a.width));
+            for (int h = 0; h < heads; h++)
+                dot[b][h] = __builtin_convertvector(sum[b][h], fk_f32x16) * (scale * codes.scales[h]);
         }
+        return;
     }
-    float total[shared];
+    for (int b = 0; b < blocks; b++)
+        for (int h = 0; h < heads; h++) dot[b][h] = (fk_f32x16){0};
+    for (int d = 0; d < a.width; d++)
+        for (int b = 0; b < blocks; b++) {
+            const fk_f32x16 key = fk_load_kept(a.keys, keys[b], (size_t)d * FK_LANES);
+            for (int h = 0; h < heads; h++)
+                dot[b][h] = fk_fma16(fk_splat(query[h * a.width + d]), key, dot[b][h]);
+        }
+}
+
+/* What the node makes of products: scaled, capped, biased, and minus infinity where unseen. */
+FK_INLINE void fk_score(const struct fk_attention a, fk_f32x16 dot, int start, int first, int position,
+                        const float *bias, float *score) {
+    for (int j = 0; j < FK_BLOCK_TOKENS; j++) {
+        float x = dot[j] * a.scale;
+        if (a.softcap != 0.0f) x = a.softcap * fk_tanh(x / a.softcap);
+        if (bias) {
+            int distance = position - (start + j);
+            distance = distance < 0 ? 0 : distance;
+            x += bias[distance < a.distances ? distance : a.distances - 1];
+        }
+        score[j] = start + j >= first && start + j <= position ? x : -FK_INF;
+    }
+}
+
+/* Scores [heads][row] of one token against blocks [begin, end). */
+FK_INLINE void fk_scores(const struct fk_attention a, const struct fk_step *s,
+                         const struct fk_attended in, int t, int group, int begin, int end,
+                         float *scores, int row) {
+    const int shared = a.heads / a.groups, head0 = group * shared, position = s->positions[t];
+    const int first = fk_first_visible(a, position);
+    const char *queries = in.queries + (size_t)t * in.query_stride;
+    const int most = shared < FK_HEADS_AT_ONCE ? shared : FK_HEADS_AT_ONCE;
+    const int wide = most >= FK_BLOCKS_AT_ONCE ? 1 : FK_BLOCKS_AT_ONCE / most;
+    for (int b = begin; b < end;) {
+        const int blocks = b + wide <= end ? wide : 1;
+        const char *keys[FK_BLOCKS_AT_ONCE];
+        for (int i = 0; i < blocks; i++) {
+            keys[i] = fk_keys(a, s, in.slot, t, group, b + i);
+            const int ahead = b + i + FK_KEYS_AHEAD < end ? b + i + FK_KEYS_AHEAD : end - 1;
+            fk_ask_for(fk_keys(a, s, in.slot, t, group, ahead), fk_kept_bytes(a.keys, a.width));
+        }
+        for (int h = 0; h < shared; h += most) {
+            const int at = (head0 + h) * a.width;
+            struct fk_codes codes = {0};
+            if (a.keys == FK_KEPT_INT8)
+                codes = fk_codes_at(queries, 0, (size_t)a.heads * a.width, (size_t)a.width, (size_t)at);
+            const float *query = (const float *)(const void *)queries + at;
+            fk_f32x16 dot[FK_BLOCKS_AT_ONCE][FK_HEADS_AT_ONCE];
+            if (shared % most) { /* the last few of an odd number of heads, one by one */
+                for (int i = 0; i < blocks; i++)
+                    for (int k = 0; k < most && h + k < shared; k++) {
+                        const struct fk_codes one = {codes.codes + k * a.width, codes.scales + k,
+                                                     codes.sums + k, 0};
+                        fk_dots(a, keys + i, one, query + k * a.width, 1, 1, dot);
+                        dot[i][k] = dot[0][0];
+                        fk_score(a, dot[0][0], (b + i) * FK_BLOCK_TOKENS, first, position,
+                                 in.bias ? in.bias + (size_t)(head0 + h + k) * (size_t)a.distances : NULL,
+                                 scores + (h + k) * row + (b + i - begin) * FK_BLOCK_TOKENS);
+                    }
+                continue;
+            }
+            if (blocks == wide) fk_dots(a, keys, codes, query, most, wide, dot);
+            else fk_dots(a, keys, codes, query, most, 1, dot);
+            for (int i = 0; i < blocks; i++)
+                for (int k = 0; k < most; k++)
+                    fk_score(a, dot[i][k], (b + i) * FK_BLOCK_TOKENS, first, position,
+                             in.bias ? in.bias + (size_t)(head0 + h + k) * (size_t)a.distances : NULL,
+                             scores + (h + k) * row + (b + i - begin) * FK_BLOCK_TOKENS);
+        }
+        b += blocks;
+    }
+}
+
+/* Sums of values [heads][padded] weighted by scores, for up to FK_VECTORS_AT_ONCE vectors of them. */
+FK_INLINE void fk_weighted(const struct fk_attention a, const struct fk_step *s,
+                           const struct fk_attended in, int t, int group, int begin, int end,
+                           const float *scores, int row, int heads, int vectors, int d, float *out) {
+    const int position = s->positions[t], first = fk_first_visible(a, position);
+    const int padded = fk_padded(a.value_width);
+    fk_f32x16 sum[FK_VECTORS_AT_ONCE][FK_VECTORS_AT_ONCE];
+    for (int h = 0; h < heads; h++)
+        for (int v = 0; v < vectors; v++) sum[h][v] = (fk_f32x16){0};
+    for (int b = begin; b < end; b++) {
+        const int start = b * FK_BLOCK_TOKENS;
+        const char *values = fk_values(a, s, in.slot, t, group, b);
+        const int ahead = b + FK_VALUES_AHEAD < end ? b + FK_VALUES_AHEAD : end - 1;
+        fk_ask_for(fk_values(a, s, in.slot, t, group, ahead), fk_kept_bytes(a.values, padded));
+        const int from = first > start ? first - start : 0;
+        const int to = position - start < FK_BLOCK_TOKENS - 1 ? position - start : FK_BLOCK_TOKENS - 1;
+        float weight[FK_VECTORS_AT_ONCE][FK_LANES];
+        for (int h = 0; h < heads; h++) {
+            fk_f32x16 w = fk_load16(scores + h * row + start - begin * FK_BLOCK_TOKENS);
+            if (a.values == FK_KEPT_INT8)
+                w = w * fk_load16((const float *)(const void *)(values + FK_LANES * padded));
+            fk_store16(weight[h], w);
+        }
+        for (int j = from; j <= to; j++)
+            for (int v = 0; v < vectors; v++) {
+                const fk_f32x16 value =
+                    fk_load_kept(a.values, values, (size_t)(j * padded + d + v * FK_LANES));
+                for (int h = 0; h < heads; h++)
+                    sum[h][v] = fk_fma16(fk_splat(weight[h][j]), value, sum[h][v]);
+            }
+    }
+    for (int h = 0; h < heads; h++)
+        for (int v = 0; v < vectors; v++) fk_store16(out + h * padded + d + v * FK_LANES, sum[h][v]);
+}
+
+/* A span's part of the result, for each head: the highest score, the sum of exponentials, and the
+ * values weighted by them: [heads] [heads] [heads][padded]. */
+FK_INLINE size_t fk_part_floats(const struct fk_attention a) {
+    return (size_t)(a.heads / a.groups) * (size_t)(2 + fk_padded(a.value_width));
+}
+
+FK_INLINE void fk_attend_span(const struct fk_attention a, const struct fk_step *s,
+                              const struct fk_attended in, int t, int group, int begin, int end,
+                              float *scores, float *part) {
+    const int shared = a.heads / a.groups, row = FK_SPAN_TOKENS, count = (end - begin) * FK_LANES;
+    const int padded = fk_padded(a.value_width);
+    fk_scores(a, s, in, t, group, begin, end, scores, row);
     for (int h = 0; h < shared; h++) {
-        float *score = scores + (size_t)h * row;
-        float most = sinks ? sinks[head0 + h] : -FK_INF;
+        float *score = scores + h * row, most = -FK_INF;
         float highest[FK_LANES], lanes[FK_LANES] = {0};
-        for (int j = 0; j < FK_LANES; j++) highest[j] = most;
-        for (size_t i = 0; i < row; i += FK_LANES)
+        for (int j = 0; j < FK_LANES; j++) highest[j] = -FK_INF;
+        for (int i = 0; i < count; i += FK_LANES)
             for (int j = 0; j < FK_LANES; j++) highest[j] = fk_max(highest[j], score[i + j]);
         for (int j = 0; j < FK_LANES; j++) most = fk_max(most, highest[j]);
-        for (size_t i = 0; i < row; i += FK_LANES)
+        const float base = most == -FK_INF ? 0.0f : most;
+        for (int i = 0; i < count; i += FK_LANES)
             for (int j = 0; j < FK_LANES; j++) {
-                float e = fk_exp(score[i + j] - most);
+                const float e = fk_exp(score[i + j] - base);
                 score[i + j] = e;
                 lanes[j] += e;
             }
-        total[h] = fk_tree_sum(lanes);
-        if (sinks) total[h] += fk_exp(sinks[head0 + h] - most);
+        part[h] = most;
+        part[shared + h] = fk_tree_sum(lanes);
     }
-    const int padded = fk_padded(a.value_width);
-    for (int d = 0; d < padded; d += FK_LANES)
-        for (int h = 0; h < shared; h++) {
-            fk_f32x16 sum = {0};
-            for (int b = first_block; b <= last_block; b++) {
-                const int start = b * FK_BLOCK_TOKENS;
-                const float *values = fk_values(fk_block(s, slot, block_bytes, t, start), a, group) + d;
-                const float *score = scores + (size_t)h * row +
-                                     (size_t)(start - first_block * FK_BLOCK_TOKENS);
-                int from = first > start ? first - start : 0;
-                int to = position - start < FK_BLOCK_TOKENS - 1 ? position - start : FK_BLOCK_TOKENS - 1;
-                for (int j = from; j <= to; j++)
-                    sum = fk_fma16(fk_splat(score[j]), fk_load16(values + (size_t)j * padded), sum);
-            }
-            sum = sum / total[h];
-            float *o = out + (size_t)(head0 + h) * a.value_width + d;
-            int left = a.value_width - d;
-            memcpy(o, &sum, (size_t)(left < FK_LANES ? left : FK_LANES) * sizeof(float));
+    float *out = part + 2 * shared;
+    const int whole = padded / FK_LANES % FK_VECTORS_AT_ONCE == 0 ? FK_VECTORS_AT_ONCE : 1;
+    for (int d = 0; d < padded; d += whole * FK_LANES) {
+        int h = 0;
+        for (; h + 4 <= shared; h += 4)
+            fk_weighted(a, s, in, t, group, begin, end, scores + h * row, row, 4, whole, d, out + h * padded);
+        for (; h < shared; h++)
+            fk_weighted(a, s, in, t, group, begin, end, scores + h * row, row, 1, whole, d, out + h * padded);
+    }
+}
+
+/* Take a later span's part into the result so far. */
+FK_INLINE void fk_join_part(const struct fk_attention a, float *so_far, const float *part) {
+    const int shared = a.heads / a.groups, padded = fk_padded(a.value_width);
+    for (int h = 0; h < shared; h++) {
+        const float most = fk_max(so_far[h], part[h]), base = most == -FK_INF ? 0.0f : most;
+        const float old = fk_exp(so_far[h] - base), new = fk_exp(part[h] - base);
+        so_far[h] = most;
+        so_far[shared + h] = fk_fma(part[shared + h], new, so_far[shared + h] * old);
+        float *out = so_far + 2 * shared + h * padded;
+        const float *more = part + 2 * shared + h * padded;
+        for (int d = 0; d < padded; d++) out[d] = fk_fma(more[d], new, out[d] * old);
+    }
+}
+
+/* The result of all spans: divided by the sum of exponentials, a sink's included. */
+FK_INLINE void fk_finish_attend(const struct fk_attention a, const struct fk_attended in, int t,
+                                int group, const float *part) {
+    const int shared = a.heads / a.groups, padded = fk_padded(a.value_width);
+    for (int h = 0; h < shared; h++) {
+        const float *own = part + 2 * shared + h * padded;
+        float total = part[shared + h], factor = 1.0f;
+        if (in.sinks) {
+            const float sink = in.sinks[group * shared + h], most = fk_max(part[h], sink);
+            factor = fk_exp(part[h] - most);
+            total = fk_fma(total, factor, fk_exp(sink - most));
         }
+        float *out = in.out + (size_t)t * in.out_stride + (size_t)(group * shared + h) * (size_t)a.value_width;
+        for (int d = 0; d < a.value_width; d++) out[d] = own[d] * factor / total;
+    }
+}
+
+FK_INLINE void fk_attend_one(const struct fk_attention a, const struct fk_step *s,
+                             const struct fk_attended in, int t, int group, float *scratch) {
+    const int position = s->positions[t], last = position / FK_BLOCK_TOKENS;
+    const int first = fk_first_visible(a, position) / FK_BLOCK_TOKENS;
+    float *scores = scratch, *so_far = scores + a.heads / a.groups * FK_SPAN_TOKENS;
+    float *part = so_far + fk_part_floats(a);
+    for (int b = first, end; b <= last; b = end) {
+        end = (b / FK_SPAN_BLOCKS + 1) * FK_SPAN_BLOCKS;
+        end = end <= last ? end : last + 1;
+        fk_attend_span(a, s, in, t, group, b, end, scores, b == first ? so_far : part);
+        if (b != first) fk_join_part(a, so_far, part);
+    }
+    fk_finish_attend(a, in, t, group, so_far);
+}
+
+/* Fewer (token, group) pairs than threads: the spans of each are shared out, then joined. */
+FK_INLINE void fk_attend_by_spans(const struct fk_attention a, const struct fk_step *s,
+                                  const struct fk_attended in, int thread) {
+    const int items = s->n_tokens * a.groups, n = s->n_threads;
+    const size_t part_floats = fk_part_floats(a);
+    float *const scores = (float *)(void *)(s->scratch + (size_t)thread * s->scratch_bytes);
+    const size_t parts_at = (size_t)(a.heads / a.groups) * FK_SPAN_TOKENS;
+    for (int merging = 0; merging < 2; merging++) {
+        for (int i = 0, k = 0; i < items; i++) {
+            const int t = i / a.groups, group = i % a.groups, position = s->positions[t];
+            const int first = fk_first_visible(a, position) / FK_BLOCK_TOKENS;
+            const int last = position / FK_BLOCK_TOKENS;
+            float *so_far = NULL;
+            for (int b = first, end; b <= last; b = end, k++) {
+                end = (b / FK_SPAN_BLOCKS + 1) * FK_SPAN_BLOCKS;
+                end = end <= last ? end : last + 1;
+                char *owner = s->scratch + (size_t)(k % n) * s->scratch_bytes;
+                float *part = (float *)(void *)owner + parts_at + (size_t)(k / n) * part_floats;
+                if (!merging && k % n == thread)
+                    fk_attend_span(a, s, in, t, group, b, end, scores, part);
+                if (merging && i == thread) {
+                    if (so_far) fk_join_part(a, so_far, part);
+                    else so_far = part;
+                }
+            }
+            if (so_far) fk_finish_attend(a, in, t, group, so_far);
+        }
+        fk_meet(s);
+    }
+}
+
+/* This thread's share of a step's attention. */
+FK_INLINE void fk_attend(const struct fk_attention a, const struct fk_step *s,
+                         const struct fk_attended in, int thread) {
+    float *scratch = (float *)(void *)(s->scratch + (size_t)thread * s->scratch_bytes);
+    const int items = s->n_tokens * a.groups;
+    if (s->alone) {
+        for (int group = fk_first_group(s, a.groups, thread); group < fk_last_group(s, a.groups, thread);
+             group++)
+            fk_attend_one(a, s, in, 0, group, scratch);
+    } else if (items >= s->n_threads) {
+        /* a group's tokens follow each other, so that its blocks stay in the cache */
+        for (int i = thread; i < items; i += s->n_threads)
+            fk_attend_one(a, s, in, i % s->n_tokens, i / s->n_tokens, scratch);
+    } else {
+        fk_attend_by_spans(a, s, in, thread);
+    }
 }
 
 #endif

@@ -6,6 +6,12 @@
 #include <stdint.h>
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
 #include "fkmath.h"
 
 enum { FK_BLOCK_TOKENS = 16, FK_LANES = 16 };
@@ -14,23 +20,39 @@ enum { FK_BLOCK_TOKENS = 16, FK_LANES = 16 };
 typedef float fk_f32x16 __attribute__((vector_size(64), aligned(4)));
 typedef uint32_t fk_u32x16 __attribute__((vector_size(64), aligned(4)));
 typedef uint16_t fk_u16x16 __attribute__((vector_size(32), aligned(2)));
+typedef int32_t fk_i32x16 __attribute__((vector_size(64), aligned(4)));
+typedef int8_t fk_i8x16 __attribute__((vector_size(16), aligned(1)));
+typedef uint8_t fk_u8x64 __attribute__((vector_size(64), aligned(1)));
 
-/* One step, seen by every phase. Buffers hold one row a token, state lies in blocks. */
+/* One step, seen by every phase. Buffers hold one row a token, state lies in blocks.
+ *
+ * In a step of a lone token (`alone`) every thread runs the row phases for itself, into rows of
+ * its own, and waits for nobody before it goes on; only what is shared out needs a meeting. */
+struct fk_program;
+
 struct fk_step {
-    int32_t n_tokens, n_rows, max_blocks, n_threads;
+    struct fk_program *program;
+    int32_t n_tokens, n_rows, max_blocks, n_threads, alone;
     const int32_t *tokens, *positions, *sequence, *block_tables, *rows;
     const char *weights; /* the artifact's packed constants, mapped */
     char *arena;         /* values between phases */
     char *scratch;       /* one piece of scratch_bytes for each thread */
+    char *own;           /* lone rows of every thread but the first, own_bytes each */
     char *state;         /* slot after slot, n_blocks blocks in each */
-    size_t scratch_bytes, n_blocks;
+    size_t scratch_bytes, own_bytes, n_blocks;
 };
 
-/* One phase as the plan placed it: `at` holds its buffers', constants' and slots' offsets. */
+/* After which phases all threads meet: the last of a stage, and of those only the ones that share
+ * out outputs or heads when a token is alone. */
+enum fk_meeting { FK_NO_MEETING, FK_MEET_UNLESS_ALONE, FK_MEET };
+
+/* One phase as the plan placed it: `at` holds its buffers', constants' and slots' offsets; `own`
+ * the offsets of row phases' buffers among a thread's own rows. */
 struct fk_call {
     void (*run)(const struct fk_call *call, const struct fk_step *step, int thread);
-    const uint64_t *at;
-    int32_t stage, phase;
+    const uint64_t *at, *own;
+    int32_t stage;
+    enum fk_meeting meeting;
 };
 
 #define FK_INLINE static inline __attribute__((always_inline, unused))
@@ -49,6 +71,27 @@ FK_INLINE fk_f32x16 fk_fma16(fk_f32x16 a, fk_f32x16 b, fk_f32x16 c) {
 #endif
 }
 
+/* f16 to f32, exactly: the exponent is moved by a multiplication, which sets subnormals right. */
+FK_INLINE float fk_from_f16(uint16_t h) {
+    const uint32_t sign = (uint32_t)(h & 0x8000) << 16, rest = (uint32_t)(h & 0x7fff) << 13;
+    const float scaled = fk_from_bits(rest) * 0x1p112f;
+    const uint32_t whole = (h & 0x7c00) == 0x7c00 ? rest | 0x7f800000 : fk_bits(scaled);
+    return fk_from_bits(sign | whole);
+}
+
+/* The nearest bf16, as an f32; NaN stays NaN. */
+FK_INLINE float fk_round_bf16(float x) {
+    const uint32_t u = fk_bits(x);
+    return fk_from_bits(x != x ? 0x7fc00000 : (u + (0x7fff + ((u >> 16) & 1))) & 0xffff0000);
+}
+
+/* An element of a row that `quantise` left: codes, then the scale of each group. */
+FK_INLINE float fk_of_codes(const int8_t *row, size_t size, size_t group, size_t i) {
+    float scale;
+    memcpy(&scale, row + size + i / group * sizeof scale, sizeof scale);
+    return (float)row[i] * scale;
+}
+
 /* bf16 is the upper half of an f32. */
 FK_INLINE float fk_bf16(uint16_t u) { return fk_from_bits((uint32_t)u << 16); }
 
@@ -61,9 +104,37 @@ FK_INLINE fk_f32x16 fk_load_bf16x16(const uint16_t *p) {
     return v;
 }
 
+/* Wait until every thread is here, inside a phase that all of them run alike. */
+static inline void fk_meet(const struct fk_step *s);
+
 /* A thread's share of n things in one contiguous run. */
 FK_INLINE int fk_first(int n, int thread, int n_threads) {
     return (int)((int64_t)n * thread / n_threads);
+}
+
+/* A thread's share of rows: all of them where it computes them for itself. */
+FK_INLINE int fk_first_row(const struct fk_step *s, int n, int thread) {
+    return s->alone ? 0 : fk_first(n, thread, s->n_threads);
+}
+
+FK_INLINE int fk_last_row(const struct fk_step *s, int n, int thread) {
+    return s->alone ? n : fk_first(n, thread + 1, s->n_threads);
+}
+
+/* The groups of heads whose keys and values a thread stores: a lone token's attention goes round
+ * by groups, so that each thread reads what it stored itself. */
+FK_INLINE int fk_first_group(const struct fk_step *s, int groups, int thread) {
+    return s->alone ? fk_first(groups, thread, s->n_threads) : 0;
+}
+
+FK_INLINE int fk_last_group(const struct fk_step *s, int groups, int thread) {
+    return s->alone ? fk_first(groups, thread + 1, s->n_threads) : groups;
+}
+
+/* Rows that a row phase writes: in the arena, or a thread's own. */
+FK_INLINE char *fk_rows(const struct fk_step *s, const struct fk_call *c, int i, int thread) {
+    if (s->alone && thread) return s->own + (size_t)(thread - 1) * s->own_bytes + c->own[i];
+    return s->arena + c->at[i];
 }
 
 /* The block of a slot that holds a position of a token's sequence. */

@@ -51,6 +51,8 @@ static inline void fk_barrier(struct fk_program *p) {
         else sched_yield();
 }
 
+static inline void fk_meet(const struct fk_step *s) { fk_barrier(s->program); }
+
 static inline int64_t fk_now_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -62,7 +64,7 @@ static inline void fk_run_phases(struct fk_program *p, int thread) {
     for (int i = 0; i < p->n_calls; i++) {
         const struct fk_call *call = &p->calls[i];
         call->run(call, &p->step, thread);
-        if (i + 1 == p->n_calls || p->calls[i + 1].stage != call->stage) fk_barrier(p);
+        if (call->meeting == FK_MEET || (call->meeting && !p->step.alone)) fk_barrier(p);
         if (thread == 0 && p->phase_ns) {
             int64_t now = fk_now_ns();
             p->phase_ns[i] = now - since;

@@ -15,8 +15,8 @@ struct fk_batch {
 
 struct fk_memory {
     const char *weights;
-    char *arena, *scratch, *state;
-    uint64_t scratch_bytes, n_blocks;
+    char *arena, *scratch, *own, *state;
+    uint64_t scratch_bytes, own_bytes, n_blocks;
 };
 
 /* Start a program's threads; null when the system has none left. */
@@ -27,9 +27,10 @@ FK_EXPORT struct fk_program *fk_open(const struct fk_memory *memory, int n_threa
     p->n_calls = (int)(sizeof fk_calls / sizeof *fk_calls);
     p->n_threads = n_threads;
     p->step = (struct fk_step){
-        .n_threads = n_threads, .weights = memory->weights, .arena = memory->arena,
-        .scratch = memory->scratch, .state = memory->state,
-        .scratch_bytes = memory->scratch_bytes, .n_blocks = memory->n_blocks};
+        .program = p, .n_threads = n_threads, .weights = memory->weights, .arena = memory->arena,
+        .scratch = memory->scratch, .own = memory->own, .state = memory->state,
+        .scratch_bytes = memory->scratch_bytes, .own_bytes = memory->own_bytes,
+        .n_blocks = memory->n_blocks};
     pthread_mutex_init(&p->mutex, NULL);
     pthread_cond_init(&p->wake, NULL);
     p->threads = calloc((size_t)n_threads, sizeof *p->threads);
@@ -53,6 +54,9 @@ FK_EXPORT void fk_step(struct fk_program *p, const struct fk_batch *batch, int64
     s->sequence = batch->sequence;
     s->block_tables = batch->block_tables;
     s->rows = batch->rows;
+    /* heads must go round, since each thread stores the keys and values of its own */
+    s->alone = s->n_tokens == 1 && s->n_rows <= 1 && s->n_threads > 1 &&
+               s->n_threads <= FK_FEWEST_GROUPS;
     p->phase_ns = phase_ns;
     if (p->n_threads > 1) fk_start_generation(p);
     fk_run_phases(p, 0);

@@ -2,6 +2,9 @@
  * limits that everything is held against. Compiled for the host, never part of a program. */
 #include "checksum.h"
 #include "fk.h"
+#include "quantise.h"
+
+enum { FK_PANEL_ROWS = 32 };
 
 #define FK_EXPORT __attribute__((visibility("default")))
 
@@ -23,6 +26,34 @@ FK_EXPORT void fk_pack_u32(const uint32_t *from, uint32_t *to, int64_t n, int64_
             for (int i = 0; i < FK_LANES; i++)
                 to[p * k + j * FK_LANES + i] = i < lanes ? from[(p + i) * k + j] : 0;
     }
+}
+
+/* Codes [n, k] and f16 scales [n, k / group] to panels of low-bit weights (plan/layout.py). */
+FK_EXPORT void fk_pack_lowbit(const int8_t *codes, const uint16_t *scales, int64_t n, int64_t k,
+                              int bits, int group, char *to) {
+    const int64_t line = bits == 4 ? 8 : 4, offset = bits == 4 ? 8 : 128;
+    for (int64_t panel = 0; panel < n; panel += FK_PANEL_ROWS)
+        for (int64_t g = 0; g < k; g += group) {
+            for (int64_t r = panel; r < panel + FK_PANEL_ROWS; r++) {
+                const uint16_t scale = r < n ? scales[r * (k / group) + g / group] : 0;
+                memcpy(to, &scale, sizeof scale);
+                to += sizeof scale;
+            }
+            for (int64_t j = g; j < g + group; j += line)
+                for (int64_t r = panel; r < panel + FK_PANEL_ROWS; r++)
+                    for (int64_t i = j; i < j + 4; i++) {
+                        int low = r < n ? codes[r * k + i] + (int)offset : (int)offset;
+                        int high = bits == 4 ? (r < n ? codes[r * k + i + 4] + 8 : 8) : 0;
+                        *to++ = (char)(low | high << 4);
+                    }
+        }
+}
+
+/* f32 [n, k] to codes [n, k] and f16 scales [n, k / group]. */
+FK_EXPORT void fk_quantise_weights(const float *w, int64_t n, int64_t k, int bits, int group,
+                                   const float *importance_or_null, int8_t *q,
+                                   uint16_t *scale_f16) {
+    fk_quantise(w, n, k, bits, group, importance_or_null, q, scale_f16);
 }
 
 /* Whether no bf16 is NaN or infinite: none has all its exponent bits set. */
@@ -62,5 +93,18 @@ FK_EXPORT float fk_multiply_add(int64_t times, float a) {
         for (int j = 0; j < 24; j++) sum[j] = fk_fma16(sum[j], factor, term);
     float result = 0.0f;
     for (int j = 0; j < 24; j++) result += sum[j][j % FK_LANES];
+    return result;
+}
+
+/* 12 chains of 16-lane products of codes: `times` x 12 x 64 x 2 operations on one thread. */
+FK_EXPORT int32_t fk_dot_codes(int64_t times, int32_t x) {
+    fk_i32x16 sum[12] = {{0}};
+    fk_u8x64 codes = (fk_u8x64){0} + (uint8_t)(x + 1);
+    for (int64_t t = 0; t < times; t++) {
+        for (int j = 0; j < 12; j++) sum[j] = fk_dot4(sum[j], codes, x);
+        __asm__ volatile("" : "+r"(x)); /* or the compiler would multiply once */
+    }
+    int32_t result = 0;
+    for (int j = 0; j < 12; j++) result += sum[j][j];
     return result;
 }

@@ -1,0 +1,102 @@
+"""Holds matrices in 4 or 8 bits and multiplies them with rows of 8 bits; keeps state in fewer.
+
+    before:  %y = linear %x, %w : f32[T,256]
+    after:   %a = quantise %x {group=64} : f32[T,128]
+             %b = lowbit %w {bits=4, group=64} : f32[256,128]
+             %y = linear %a, %b : f32[T,256]
+
+    before:  %c = attend %q, %k, %v {...}
+    after:   %s = quantise %q {group=64}  %t = quantise %k {group=64}  %u = quantise %v {group=64}
+             %c = attend %s, %t, %u {...}
+
+The graph says what is rounded, and where: the interpreter computes with the very same numbers as
+a target, which keeps integers and scales instead. A matrix that cannot be held so stays as it is;
+`why_not` tells why.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from foreknown.graph.ir import Graph, Node, make
+from foreknown.passes.rewrite import rebuilt
+
+StateFormat = Literal["f32", "bf16", "int8"]
+GROUPS = {4: (64, 32), 8: (32,)}
+"""Elements of k that share a scale, for each number of bits: the first that divides k."""
+LEAST_OUTPUTS = 16
+"""A matrix with fewer (a router, a gate) saves nothing and decides much."""
+STATE_LANES = 16
+
+
+def lower_weights(graph: Graph, bits: int) -> Graph:
+    """The graph with every matrix that allows it, and the table of tokens, in `bits` bits."""
+    built: dict[Node, Node] = {}
+    for node in graph.nodes:
+        args = [built[a] for a in node.args]
+        w = _matrix(node)
+        if w is not None and why_not(node, bits) is None:
+            group = _group(w, bits)
+            at = node.args.index(w)
+            args[at] = make("lowbit", args[at], bits=bits, group=group)
+            if node.op != "take":
+                args[0] = make("quantise", args[0], group=group)
+        built[node] = rebuilt(node, args)
+    return Graph(graph.name, {name: built[node] for name, node in graph.outputs.items()})
+
+
+def why_not(node: Node, bits: int) -> str | None:
+    """Why the matrix that a node reads cannot be held in so few bits; None if it can.
+
+    Args:
+        node: a linear, experts or take.
+    """
+    w = _matrix(node)
+    if w is None:
+        return "it is not read as a matrix"
+    if not _has_weight(w):
+        return "it is not trained"
+    if len(w.shape) != (3 if node.op == "experts" else 2):
+        return "it is one of several that meet parts of a row"
+    *_, n, k = w.row_shape
+    if _group(w, bits) == 0:
+        return f"its rows of {k} are not a multiple of {GROUPS[bits][-1]}"
+    if n < LEAST_OUTPUTS:
+        return f"it has only {n} outputs"
+    return None
+
+
+def lower_state(graph: Graph, stored: StateFormat) -> Graph:
+    """The graph with keys and values kept in bf16 or int8; heads of odd widths stay in f32."""
+    if stored == "f32":
+        return graph
+    built: dict[Node, Node] = {}
+    for node in graph.nodes:
+        args = [built[a] for a in node.args]
+        if node.op == "attend":
+            widths = [a.row_shape[-1] for a in args[:3]]
+            if stored == "bf16":
+                args[1:3] = [make("bf16", a) for a in args[1:3]]
+            elif all(w % STATE_LANES == 0 for w in widths):
+                args[:3] = [make("quantise", a, group=a.row_shape[-1]) for a in args[:3]]
+        built[node] = rebuilt(node, args)
+    return Graph(graph.name, {name: built[node] for name, node in graph.outputs.items()})
+
+
+def _matrix(node: Node) -> Node | None:
+    """The constant matrix that a node multiplies rows with, or looks tokens up in."""
+    if node.rows is None:
+        return None
+    if node.op in {"linear", "experts"} and node.args[0].rows is not None:
+        return node.args[1]
+    if node.op == "take" and node.args[1].op == "tokens":
+        return node.args[0]
+    return None
+
+
+def _group(w: Node, bits: int) -> int:
+    return next((g for g in GROUPS[bits] if w.row_shape[-1] % g == 0), 0)
+
+
+def _has_weight(node: Node) -> bool:
+    return node.op == "weight" or any(map(_has_weight, node.args))
