@@ -176,7 +176,7 @@ def test_what_does_not_fit_is_refused_before_it_is_loaded(
 
     memory = loading.plan_memory(artifact, n_blocks=4, n_threads=2)
     monkeypatch.setattr(loading, "Program", never)
-    monkeypatch.setattr(loading, "_map_weights", never)
+    monkeypatch.setattr(loading, "read_weights", never)
     monkeypatch.setattr(loading, "available_bytes", lambda: memory.total - 1)
     with pytest.raises(DoesNotFit) as raised:
         load_program(artifact, n_threads=2)

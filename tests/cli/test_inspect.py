@@ -45,7 +45,7 @@ def test_every_phase_has_a_price(foreknown: Foreknown, tiny_artifact: Path) -> N
         assert shown["forecast_us"] > 0
     text = foreknown(*words).out
     assert " T C" in text
-    assert "forecast with barriers" in text
+    assert "meetings of all threads" in text
 
 
 def test_every_byte_is_shown(foreknown: Foreknown, tiny_artifact: Path) -> None:

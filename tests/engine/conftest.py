@@ -10,6 +10,7 @@ import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,8 +59,10 @@ class FakeProgram:
         max_tokens: int = 24,
         max_rows: int = 4,
         n_blocks: int = 24,
+        rewindable: bool = True,
     ) -> None:
         self.library = library
+        self.rewindable = rewindable
         self.vocab_size = vocab_size
         self.context = context
         self.max_tokens = max_tokens
@@ -87,8 +90,56 @@ class FakeProgram:
         past = self.state[table[position // BLOCK_TOKENS] * BLOCK_TOKENS + position % BLOCK_TOKENS]
         if self.broken_after is not None and len(past) > self.broken_after:
             return np.full(self.vocab_size, np.nan, np.float32)
+        return self._logits_after(past)
+
+    def _logits_after(self, past: NDArray[np.int32]) -> NDArray[np.float32]:
         random = np.random.default_rng(zlib.crc32(past.tobytes()))
         return random.normal(0, 3, self.vocab_size).astype(np.float32)
+
+
+class RepeatingProgram(FakeProgram):
+    """A model that mostly goes by its last tokens, so its text comes back to where it was.
+
+    All of the past still shows in the last bits of every logit.
+
+    Attributes:
+        memory: how many tokens it goes by.
+        clock: given what a step of so many tokens takes, moves on with every step.
+    """
+
+    def __init__(self, library: ctypes.CDLL, memory: int = 1, **sizes: Any) -> None:
+        super().__init__(library, **{"max_rows": 16, **sizes})
+        self.memory = memory
+        self.clock: StepClock | None = None
+
+    def step(self, batch: Batch) -> NDArray[np.float32]:
+        if self.clock is not None:
+            self.clock.advance(len(batch.tokens))
+        return super().step(batch)
+
+    def _logits_after(self, past: NDArray[np.int32]) -> NDArray[np.float32]:
+        recent = np.random.default_rng(zlib.crc32(past[-self.memory :].tobytes()))
+        logits = recent.normal(0, 3, self.vocab_size) + super()._logits_after(past) * 1e-3
+        return logits.astype(np.float32)
+
+
+class StepClock:
+    """Time that passes in steps only, as long as a table says."""
+
+    def __init__(self, seconds: Callable[[int], float]) -> None:
+        self.seconds = seconds
+        self.now = 0.0
+
+    def advance(self, n_tokens: int) -> None:
+        self.now += self.seconds(n_tokens)
+
+    def now_ns(self) -> int:
+        return round(self.now * 1e9)
+
+
+@pytest.fixture(scope="session")
+def repeating(library: ctypes.CDLL) -> Callable[..., RepeatingProgram]:
+    return lambda **settings: RepeatingProgram(library, **settings)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from foreknown.graph.quantise import CODEBOOK, MIDPOINTS
+
 Array = NDArray[Any]
 LARGEST = float(np.finfo(np.float32).max)
 
@@ -36,9 +38,10 @@ def awkward_rows(k: int) -> Array:
         np.where(np.arange(k) == k - 1, 1.0, 0.0),
         ramp,
         -ramp,
-        rng.integers(-8, 8, k) * 0.25,
+        rng.choice(CODEBOOK, k) * 0.25,
         rng.integers(-127, 128, k) * 0.125,
-        (rng.integers(-8, 8, k) + 0.5) * 0.25,  # halfway between codes
+        rng.choice(MIDPOINTS, k) * 0.25,
+        np.where(np.arange(k) % 16 == 3, -127, rng.choice(MIDPOINTS, k)),
         normal * 1e-30,
         normal * 1e-38,
         normal * 1e-42,  # subnormals of f32
@@ -50,9 +53,10 @@ def awkward_rows(k: int) -> Array:
         alternating * 65504 * 7,
         alternating * 65504 * 8,
         alternating * 65504 * 8.5,
+        alternating * 65504 * 104,
         alternating * 65504 * 127,
         alternating * 65504 * 140,
-        np.where(np.arange(k) < 16, 65504 * 8.4, 100.0 * normal),  # one group in trouble
+        np.where(np.arange(k) < 16, 65504 * 128, 100.0 * normal),  # one group in trouble
         normal * 1e20,
         normal * 1e37,
         alternating * LARGEST,

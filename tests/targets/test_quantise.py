@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from foreknown.graph.quantise import quantise_rows, quantise_weights
+from foreknown.graph.quantise import CODEBOOK, MIDPOINTS, quantise_rows, quantise_weights
+from foreknown.targets.cpu.instructions import write_instructions
 from foreknown.targets.cpu.toolchain import TARGETS, cached_shared_object, can_run, find_target
 from foreknown.targets.cpu.tools import quantised
 from tests.graph.awkward_numbers import awkward_rows, damaged_rows, importances, random_rows
@@ -28,14 +29,15 @@ GROUPS = (16, 32, 48, 64, 96, 128)
 
 ROWS = "".join(
     f"""
-EXPORT void rows_{group}(const float *x, int k, int n, int8_t *q, float *scale, int32_t *sums) {{
-    for (int i = 0; i < n; i++, x += k, q += k, scale += k / {group}, sums += k / {group})
-        fk_quantise_row(x, k, {group}, q, scale, sums);
+EXPORT void rows_{group}(const float *x, int k, int n, int8_t *q, float *scale, int32_t *starts) {{
+    for (int i = 0; i < n; i++, x += k, q += k, scale += k / {group}, starts += k / {group})
+        fk_quantise_row(x, k, {group}, q, scale, starts);
 }}
 """
     for group in GROUPS
 )
 SOURCE = f"""#include "activations.h"
+{write_instructions()}
 #include "quantise.h"
 #define EXPORT __attribute__((visibility("default")))
 EXPORT void weights(const float *w, int64_t n, int64_t k, int bits, int group,
@@ -71,10 +73,10 @@ def weights_of(
 def rows_of(tools: ctypes.CDLL, x: Array, group: int) -> tuple[Array, Array, Array]:
     n, k = x.shape
     codes, scales = np.empty((n, k), np.int8), np.empty((n, k // group), np.float32)
-    sums = np.empty((n, k // group), np.int32)
+    starts = np.empty((n, k // group), np.int32)
     rows = getattr(tools, f"rows_{group}")
-    rows(pointer(x), k, n, *(pointer(a) for a in (codes, scales, sums)))
-    return codes, scales, sums
+    rows(pointer(x), k, n, *(pointer(a) for a in (codes, scales, starts)))
+    return codes, scales, starts
 
 
 def assert_same_bits(found: tuple[Array, ...], expected: tuple[Array, ...]) -> None:
@@ -94,7 +96,11 @@ def all_rows(k: int) -> Array:
 
 def expected_rows(x: Array, group: int) -> tuple[Array, Array, Array]:
     codes, scales = quantise_rows(x, group)
-    return codes, scales, codes.reshape(*scales.shape, group).sum(axis=-1, dtype=np.int32)
+    return (
+        codes,
+        scales,
+        codes.reshape(*scales.shape, group).sum(axis=-1, dtype=np.int32) * np.int32(-128),
+    )
 
 
 @pytest.mark.parametrize("target", X86)
@@ -125,6 +131,21 @@ def test_every_binade_is_rounded_alike() -> None:
     assert_same_bits(rows_of(library(), x, 16), expected_rows(x, 16))
     w = np.ascontiguousarray(x[np.isfinite(x[:, 0])][::7])
     assert_same_bits(weights_of(library(), w, 4, 16), quantise_weights(w, 4, 16))
+
+
+@pytest.mark.parametrize("target", X86)
+def test_codes_of_four_bits_change_exactly_at_the_midpoints(target: str) -> None:
+    """With scale 1: the midpoints, their neighbours in f32, and a sweep between the ends."""
+    infinite = np.float32(np.inf)
+    beside = [MIDPOINTS, np.nextafter(MIDPOINTS, -infinite), np.nextafter(MIDPOINTS, infinite)]
+    swept = np.linspace(-127, 127, 16 * 1024 - 45, dtype=np.float32)
+    w = np.empty((1024, 32), np.float32)
+    w[:, :16] = CODEBOOK
+    w[:, 16:] = np.concatenate([*beside, swept]).reshape(1024, 16)
+    importance = np.repeat(np.array([1, 0], np.float32), 16)
+    codes, scales = weights_of(library(target), w, 4, 32, importance)
+    assert (scales == 1).all()
+    np.testing.assert_array_equal(codes, CODEBOOK[np.searchsorted(MIDPOINTS, w)])
 
 
 FINITE = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -180,13 +201,13 @@ def test_arm_gives_the_same_bits(tmp_path: Path) -> None:
 enum {{ N = {n}, FINITE = {finite}, K = {k}, GROUPS = {k // group} }};
 static float x[N * K], importance[K], scale[N * GROUPS];
 static int8_t q[N * K];
-static int32_t sums[N * GROUPS];
+static int32_t starts[N * GROUPS];
 static uint16_t f16[N * GROUPS];
 int main(int count, char **names) {{
     FILE *in = fopen(names[1], "rb"), *out = fopen(names[2], "wb");
     if (fread(x, 4, N * K, in) != N * K || fread(importance, 4, K, in) != K) return 1;
-    rows_{group}(x, K, N, q, scale, sums);
-    fwrite(q, 1, N * K, out), fwrite(scale, 4, N * GROUPS, out), fwrite(sums, 4, N * GROUPS, out);
+    rows_{group}(x, K, N, q, scale, starts);
+    fwrite(q, 1, N * K, out), fwrite(scale, 4, N * GROUPS, out), fwrite(starts, 4, N * GROUPS, out);
     for (int bits = 4; bits <= 8; bits += 4) {{
         weights(x, FINITE, K, bits, {group}, importance, q, f16);
         fwrite(q, 1, FINITE * K, out), fwrite(f16, 2, FINITE * GROUPS, out);

@@ -1,4 +1,4 @@
-"""The compiled directory: written whole or not at all, checked before use, mapped not read."""
+"""The compiled directory: written whole or not at all, checked before use."""
 
 from foreknown.artifact.format import Artifact, Manifest, PhaseRecord, open_artifact
 from foreknown.artifact.loading import LoadedProgram, load_program

@@ -63,6 +63,7 @@ class Options:
     Attributes:
         weights: "as stored", "f32", "bf16", "int8" or "int4".
         state: of keys and values: "f32", "bf16" or "int8"; None goes with the weights.
+        group: of int8 and int4 weights: 32 or 64 elements share a scale.
         context: tokens of the longest sequence; None takes the model's, up to DEFAULT_CONTEXT.
         target: an instruction set's name, or "host".
         trust_code: whether Python code in the checkpoint may run.
@@ -72,6 +73,7 @@ class Options:
 
     weights: str = "as stored"
     state: StateFormat | None = None
+    group: int = 32
     context: int | None = None
     target: str = "host"
     trust_code: bool = False
@@ -81,8 +83,8 @@ class Options:
     @property
     def formats(self) -> Formats:
         """Formats of weights and state."""
-        usual: dict[str, StateFormat] = {"int8": "bf16", "int4": "int8"}
-        return Formats(self.weights, self.state or usual.get(self.weights, "f32"))
+        usual: dict[str, StateFormat] = {"int4": "int8"}
+        return Formats(self.weights, self.state or usual.get(self.weights, "f32"), self.group)
 
 
 @dataclass
@@ -130,6 +132,7 @@ def compile_checkpoint(
         _require_readable(checkpoint)
         captured = _capture(source, options, checkpoint.config.max_position_embeddings)
         progress("capturing the graph", 1, 1)
+    bits = options.formats.bits
     with clock.part("plan"):
         graph = lower(captured.graph, captured.context, options.formats)
         limits = Limits(
@@ -145,7 +148,7 @@ def compile_checkpoint(
     with directory_for(destination, plan.weights_bytes) as partial:
         (partial / GRAPH).write_text(print_graph(graph))
         (partial / SOURCE).write_text(generated.text)
-        (partial / PLAN).write_text(json.dumps(plan_record(plan, generated), indent=1) + "\n")
+        (partial / PLAN).write_text(json.dumps(plan_record(plan, generated, bits), indent=1) + "\n")
         shutil.copyfile(made, partial / OBJECT)
         for name in checkpoint.text_files():
             copy = partial / CHECKPOINT / name

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from foreknown.artifact.format import COMPILE_AGAIN, OBJECT, WEIGHTS, Artifact
+from foreknown.artifact.weights_memory import read_weights
 from foreknown.errors import ArtifactError, DoesNotFit
 from foreknown.graph.batch import BLOCK_TOKENS
 from foreknown.targets.cpu.program import Program
@@ -22,7 +20,7 @@ class MemoryPlan:
     """Every byte a loaded program takes, known before it is loaded.
 
     Attributes:
-        weights: mapped from weights.bin.
+        weights: of weights.bin, read into memory.
         state: blocks of all sequences.
         scratch: the arena between phases and each thread's own.
     """
@@ -59,7 +57,7 @@ def plan_memory(artifact: Artifact, n_blocks: int, n_threads: int) -> MemoryPlan
 def load_program(
     artifact: Artifact, *, sequences: int = 1, n_threads: int | None = None, check: bool = True
 ) -> LoadedProgram:
-    """Map an artifact's weights and start its program.
+    """Read an artifact's weights and start its program.
 
     Args:
         sequences: how many sequences of full context its state must hold at once.
@@ -82,7 +80,7 @@ def load_program(
     n_blocks = sequences * -(-manifest.sizes.context // BLOCK_TOKENS)
     memory = plan_memory(artifact, n_blocks, n_threads)
     _require_memory(artifact, memory, n_blocks)
-    weights = _map_weights(artifact.directory / WEIGHTS, manifest.weights_bytes)
+    weights = read_weights(artifact.directory / WEIGHTS, manifest.weights_bytes, n_threads)
     program = Program(
         artifact.directory / OBJECT, weights, manifest.sizes, n_blocks=n_blocks, n_threads=n_threads
     )
@@ -122,20 +120,3 @@ def _require_memory(artifact: Artifact, memory: MemoryPlan, n_blocks: int) -> No
         if fits
         else "the weights alone do not fit: use a smaller format or a larger machine",
     )
-
-
-def _map_weights(path: Path, size: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-    try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size != size:
-                raise ArtifactError(
-                    f"weights.bin has {os.fstat(file.fileno()).st_size} bytes instead of {size}",
-                    where=str(path),
-                    remedy=COMPILE_AGAIN,
-                )
-            mapped = mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ, flags=mmap.MAP_SHARED)
-    except OSError as error:
-        raise ArtifactError(
-            f"weights.bin cannot be mapped: {error}", where=str(path), remedy=COMPILE_AGAIN
-        ) from None
-    return np.frombuffer(mapped, np.uint8)

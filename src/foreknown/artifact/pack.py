@@ -49,12 +49,14 @@ def pack(
     """
     for constant in constants:
         node, stored = constant.node, constant.stored
+        importance = None
         if constant.layout == "lowbit":  # rounded a piece at a time, when its panels are written
-            (node,) = node.args
+            node, *by_column = node.args
+            importance = _value(by_column[0], "f32", weights) if by_column else None
             stored = "bf16" if moved_bf16(node) else "f32"
         value = _value(node, stored, weights)
         file.seek(constant.offset)
-        for piece in _pieces(value, constant):
+        for piece in _pieces(value, constant, importance):
             file.write(piece.data)
             progress(piece.nbytes)
         padding = -constant.bytes % ALIGNMENT
@@ -120,11 +122,12 @@ def _as_f32(array: Array, node: Node) -> Array:
     return array.view(np.float16).astype(np.float32)
 
 
-def _lowbit_pieces(value: Array, node: Node) -> Iterator[Array]:
+def _lowbit_pieces(value: Array, node: Node, importance: Array | None) -> Iterator[Array]:
     """Panels of low-bit weights, rounded a few rows at a time.
 
     Args:
         value: f32, or the bits of bf16.
+        importance: of each column, f32[k].
     """
     bits, group = node.integer("bits"), node.integer("group")
     *_, n, k = value.shape
@@ -132,9 +135,8 @@ def _lowbit_pieces(value: Array, node: Node) -> Iterator[Array]:
     for matrix in value.reshape(-1, n, k):
         for start in range(0, n, step):
             rows = matrix[start : start + step]
-            codes, scales = quantised(
-                from_bf16(rows) if rows.dtype == np.uint16 else rows, bits, group
-            )
+            exact = from_bf16(rows) if rows.dtype == np.uint16 else rows
+            codes, scales = quantised(exact, bits, group, importance)
             if not np.isfinite(scales).all():
                 raise CheckpointError(
                     f"weights are too large for {bits} bits with f16 scales",
@@ -144,9 +146,9 @@ def _lowbit_pieces(value: Array, node: Node) -> Iterator[Array]:
             yield lowbit_panels(codes, scales, bits, group)
 
 
-def _pieces(value: Array, constant: Constant) -> Iterator[Array]:
+def _pieces(value: Array, constant: Constant, importance: Array | None = None) -> Iterator[Array]:
     if constant.layout == "lowbit":
-        yield from _lowbit_pieces(value, constant.node)
+        yield from _lowbit_pieces(value, constant.node, importance)
         return
     dtypes = {"f32": np.float32, "bf16": np.uint16, "i32": np.int32, "bool": np.uint8}
     dtype = np.dtype(dtypes[constant.stored])

@@ -5,14 +5,20 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from foreknown.plan.constants import constant_text
+from foreknown.passes.lower_bits import why_not
+from foreknown.plan.constants import Constant, constant_text
 from foreknown.plan.costs import phase_cost
 from foreknown.plan.plan import Plan
+from foreknown.plan.tiling import choose_tiling
 from foreknown.targets.cpu.source import Source
 
 
-def plan_record(plan: Plan, generated: Source) -> dict[str, Any]:
-    """Phases with their costs, the memory map, constants and state, as JSON holds them."""
+def plan_record(plan: Plan, generated: Source, bits: int | None = None) -> dict[str, Any]:
+    """Phases with their costs, the memory map, constants and state, as JSON holds them.
+
+    Args:
+        bits: of low-bit weights, if they were asked for.
+    """
     return {
         "limits": asdict(plan.limits),
         "phases": [
@@ -43,8 +49,31 @@ def plan_record(plan: Plan, generated: Source) -> dict[str, Any]:
                 "value": constant_text(c.node),
                 "shape": list(c.node.row_shape),
                 **{k: getattr(c, k) for k in ("layout", "stored", "offset", "bytes")},
+                "why_not_lowbit": _why_not(plan, c, bits),
+                "block_panels": _block_panels(c),
             }
             for c in plan.constants.values()
         ],
         "slots": [{"kind": s.kind, "values": [repr(v) for v in s.values]} for s in plan.slots],
     }
+
+
+def _why_not(plan: Plan, constant: Constant, bits: int | None) -> str | None:
+    """Why a matrix is not in as few bits as were asked for; None if it is, or is no matrix."""
+    if bits is None or constant.layout == "lowbit":
+        return None
+    readers = plan.graph.users[constant.node]
+    matrix = any(
+        n.op in {"linear", "experts"} or (n.op == "take" and n.args[1].op == "tokens")
+        for n in readers
+    )
+    return next(filter(None, (why_not(n) for n in readers)), None) if matrix else None
+
+
+def _block_panels(constant: Constant) -> int | None:
+    """Panels of low-bit weights that many rows go over at once; see plan/tiling.py."""
+    node = constant.node
+    if constant.layout != "lowbit":
+        return None
+    width = node.row_shape[-1]
+    return choose_tiling(width, node.integer("bits"), node.integer("group")).block_panels

@@ -50,8 +50,14 @@ def add_compile_options(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--state",
         choices=("f32", "bf16", "int8"),
-        help="format of kept keys and values; if not given f32, for int8 weights bf16, for int4 "
-        "int8",
+        help="format of kept keys and values; if not given f32, for int4 weights int8",
+    )
+    parser.add_argument(
+        "--group",
+        type=int,
+        choices=(32, 64),
+        default=32,
+        help="weights that share a scale in int8 and int4: 64 is smaller and faster, 32 more exact",
     )
     parser.add_argument(
         "--context",
@@ -78,6 +84,7 @@ def compile_options(args: argparse.Namespace) -> Options:
     return Options(
         weights=args.weights or "as stored",
         state=args.state,
+        group=args.group,
         context=args.context,
         target=args.target,
         trust_code=args.trust_checkpoint_code,

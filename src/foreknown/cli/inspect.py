@@ -1,4 +1,4 @@
-"""foreknown inspect [MODEL] [graph|phases|memory|c|asm]"""
+"""foreknown inspect [MODEL] [graph|phases|memory|weights|c|asm]"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from foreknown.cli.arguments import add_json, add_model, add_threads
 from foreknown.cli.models import found_artifact
 
-VIEWS = ("summary", "graph", "phases", "memory", "c", "asm")
+VIEWS = ("summary", "graph", "phases", "memory", "weights", "c", "asm")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         choices=VIEWS,
         default="summary",
-        help="graph in the IR's text; phases with cost and forecast; memory map; generated c; asm",
+        help="graph in the IR's text; phases with cost and forecast; memory map; formats of "
+        "weights; generated c; asm",
     )
     parser.add_argument(
         "--tokens", type=int, default=1, metavar="T", help="forecast of phases: tokens of the step"
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--at", type=int, default=None, metavar="C", help="forecast of phases: context of the step"
     )
     add_threads(parser)
-    add_json(parser, "print the summary, phases or memory as JSON")
+    add_json(parser, "print the summary, phases, memory or weights as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from foreknown.report.memory_map import memory_record, print_memory
     from foreknown.report.phases import phases_record, print_phases
     from foreknown.report.summary import print_summary, summary_record
+    from foreknown.report.weights import print_weights, weights_record
     from foreknown.targets.cpu.toolchain import disassemble
 
     if str(args.model) in VIEWS and not Path(args.model).exists():
@@ -66,6 +68,9 @@ def run(args: argparse.Namespace) -> int:
         case "memory":
             record = memory_record(artifact, threads)
             print(json.dumps(record)) if args.json else print_memory(record, sys.stdout)
+        case "weights":
+            record = weights_record(artifact)
+            print(json.dumps(record)) if args.json else print_weights(record, sys.stdout)
         case _:
             record = summary_record(artifact, threads, known_host(threads))
             print(json.dumps(record)) if args.json else print_summary(record, sys.stdout)

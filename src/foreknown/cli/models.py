@@ -1,10 +1,10 @@
-"""Brings a model to where it can answer: found, compiled if need be, mapped, with its tokenizer."""
+"""Brings a model to where it can answer: found, compiled if need be, loaded, with its tokenizer."""
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -85,11 +85,25 @@ def open_model(args: argparse.Namespace) -> Iterator[Model]:
             program,
             end_ids=checkpoint.generation.eos_token_ids,
             new_detokenizer=checkpoint.tokenizer.detokenizer if checkpoint.has_tokenizer else None,
+            speculate=args.speculation,
+            step_seconds=_step_seconds(artifact, loaded.program.n_threads),
         )
         assert not checkpoint.has_tokenizer or checkpoint.tokenizer
         resident_before = resident_bytes() - program_bytes
         load_ms = (time.perf_counter() - start) * 1e3
         yield Model(artifact, loaded, checkpoint, engine, resident_before, load_ms, phase_times)
+
+
+def _step_seconds(artifact: Artifact, threads: int) -> Callable[[int], float] | None:
+    """What a step of so many decode tokens will take; None while this machine is not measured."""
+    from foreknown.report.forecast import StepCosts, StepShape
+    from foreknown.report.host import known_host
+
+    machine = known_host(threads)
+    if machine is None:
+        return None
+    costs, context = StepCosts(artifact), artifact.manifest.sizes.context / 2
+    return lambda n: costs.seconds(machine, StepShape(n, n, context))
 
 
 def _find(args: argparse.Namespace, afresh: bool = False) -> tuple[Artifact, bool]:

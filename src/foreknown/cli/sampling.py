@@ -31,6 +31,12 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--ignore-eos", action="store_true", help="go on after the model's end of sequence"
     )
+    group.add_argument(
+        "--no-speculation",
+        dest="speculation",
+        action="store_false",
+        help="never guess tokens ahead; the answer is the same, at most later",
+    )
 
 
 def sampling_params(

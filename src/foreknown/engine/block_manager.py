@@ -58,6 +58,19 @@ class BlockManager:
         """Give a running sequence one more block."""
         self._lend(sequence)
 
+    def places_left(self, sequence: Sequence) -> int:
+        """Tokens more than it has that a running sequence's blocks hold."""
+        return sequence.n_blocks * BLOCK_TOKENS - sequence.n_tokens
+
+    def trim(self, sequence: Sequence) -> None:
+        """Take back what a running sequence's own tokens do not need."""
+        while sequence.n_blocks > blocks_for(sequence.n_tokens):
+            sequence.n_blocks -= 1
+            block = int(self.tables[sequence.table, sequence.n_blocks])
+            self.references[block] -= 1
+            if self.references[block] == 0:
+                self.free_blocks.appendleft(block)  # likely to be asked for again at once
+
     def free(self, sequence: Sequence) -> None:
         """Take back a sequence's table and blocks."""
         for block in self.tables[sequence.table, : sequence.n_blocks].tolist():

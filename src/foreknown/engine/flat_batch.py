@@ -18,29 +18,50 @@ class FlatBatch:
         self._sequence = np.zeros(max_tokens, np.int32)
         self._rows = np.zeros(max_rows, np.int32)
         self._tables = tables
+        self._counting = np.arange(max_tokens, dtype=np.int32)
+        self._decoding: dict[int, Batch] = {}  # by size; all are views of the same arrays
 
     def fill(self, chunks: list[Chunk]) -> Batch:
-        """The batch of these chunks, one after the other; rows are those that give a token."""
+        """The batch of these chunks, one after the other.
+
+        Rows are the last tokens of chunks that give a token, and all drafts.
+        """
         n_tokens = n_rows = 0
-        for sequence, count in chunks:
+        for chunk in chunks:
+            sequence, count, drafts = chunk
             start = sequence.n_computed
-            if count == 1:
-                self._tokens[n_tokens] = sequence.tokens[start]
-                self._positions[n_tokens] = start
-                self._sequence[n_tokens] = sequence.table
+            first, n_tokens = n_tokens, n_tokens + count + len(drafts)
+            if n_tokens == first + 1:
+                self._tokens[first] = sequence.tokens[start]
+                self._positions[first] = start
+                self._sequence[first] = sequence.table
             else:
-                here = slice(n_tokens, n_tokens + count)
-                self._tokens[here] = sequence.tokens[start : start + count]
-                self._positions[here] = np.arange(start, start + count, dtype=np.int32)
-                self._sequence[here] = sequence.table
-            n_tokens += count
+                self._fill_many(chunk, first, n_tokens)
             if start + count == sequence.n_tokens:
-                self._rows[n_rows] = n_tokens - 1
-                n_rows += 1
-        return Batch(
-            tokens=self._tokens[:n_tokens],
-            positions=self._positions[:n_tokens],
-            sequence=self._sequence[:n_tokens],
-            block_tables=self._tables,
-            rows=self._rows[:n_rows],
-        )
+                for row in range(n_tokens - len(drafts) - 1, n_tokens):
+                    self._rows[n_rows] = row
+                    n_rows += 1
+        return self._batch(n_tokens, n_rows)
+
+    def _fill_many(self, chunk: Chunk, first: int, last: int) -> None:
+        sequence, count, drafts = chunk
+        start = sequence.n_computed
+        self._tokens[first : first + count] = sequence.tokens[start : start + count]
+        self._tokens[first + count : last] = drafts
+        np.add(self._counting[: last - first], start, out=self._positions[first:last])
+        self._sequence[first:last] = sequence.table
+
+    def _batch(self, n_tokens: int, n_rows: int) -> Batch:
+        """Views of so many tokens and rows; the same object again for the same decoding step."""
+        batch = self._decoding.get(n_tokens) if n_tokens == n_rows else None
+        if batch is None:
+            batch = Batch(
+                tokens=self._tokens[:n_tokens],
+                positions=self._positions[:n_tokens],
+                sequence=self._sequence[:n_tokens],
+                block_tables=self._tables,
+                rows=self._rows[:n_rows],
+            )
+            if n_tokens == n_rows:
+                self._decoding[n_tokens] = batch
+        return batch

@@ -57,6 +57,10 @@ class RowSampling:
         forbidden: tokens that may not come before `params.min_tokens` have.
         prompt: i32[n], for the repetition penalty.
         max_tokens: how often `record` may be called.
+
+    Attributes:
+        address: of what native code reads.
+        remembers: whether what is recorded changes what is chosen.
     """
 
     __slots__ = (
@@ -69,6 +73,7 @@ class RowSampling:
         "_seen_outputs",
         "_seen_tokens",
         "address",
+        "remembers",
     )
 
     def __init__(
@@ -91,6 +96,7 @@ class RowSampling:
         native.frequency_penalty = params.frequency_penalty
         native.top_logprobs = -1 if params.logprobs is None else params.logprobs
 
+        self.remembers = params.penalises or params.min_tokens > 0
         self._n_recorded = 0
         self._min_tokens = params.min_tokens
         # The forbidden tokens come last: they are allowed by shortening the list.
@@ -118,6 +124,8 @@ class RowSampling:
 
     def record(self, token: int) -> None:
         """Take note of one more output token."""
+        if not self.remembers:
+            return
         self._n_recorded += 1
         if self._n_recorded == self._min_tokens:
             self._native.n_biases = int(np.isfinite(self._bias_values).sum())
@@ -157,24 +165,13 @@ class Sampler:
         self.logprobs = np.zeros(max_rows, np.float32)
         self._top_tokens = np.zeros((max_rows, MAX_LOGPROBS), np.int32)
         self._top_logprobs = np.zeros((max_rows, MAX_LOGPROBS), np.float32)
-        self._chosen = _Chosen(
-            self.tokens.ctypes.data,
-            self.logprobs.ctypes.data,
-            self._top_tokens.ctypes.data,
-            self._top_logprobs.ctypes.data,
-            MAX_LOGPROBS,
-        )
         library.fk_sample_scratch_bytes.restype = ctypes.c_size_t
         library.fk_sample_scratch_bytes.argtypes = (ctypes.c_int32,)
         n_bytes = library.fk_sample_scratch_bytes(vocab_size)
         self._scratch = np.zeros(n_bytes + _ALIGNMENT, np.uint8)
-        scratch = -(-self._scratch.ctypes.data // _ALIGNMENT) * _ALIGNMENT
-        self._pointers = (
-            self._addresses.ctypes.data,
-            self._positions.ctypes.data,
-            ctypes.addressof(self._chosen),
-            scratch,
-        )
+        self._chosen = [self._places_from(row) for row in range(max_rows)]
+        self._pointers = [self._pointers_from(row) for row in range(max_rows)]
+        self._logits = np.zeros((0, vocab_size), np.float32)
 
     def sample(
         self, logits: NDArray[np.float32], rows: Sequence[RowSampling], positions: Sequence[int]
@@ -191,11 +188,35 @@ class Sampler:
             return []
         self._addresses[:n] = [row.address for row in rows]
         self._positions[:n] = positions
-        self._sample(
-            logits.ctypes.data, logits.strides[0] // 4, self._vocab_size, n, *self._pointers
-        )
+        self._logits = logits
+        self._call(0, n)
         chosen: list[int] = self.tokens[:n].tolist()
         return chosen
+
+    def sample_again(self, row: int) -> int:
+        """A row of the last call once more, now that its sequence has recorded more tokens."""
+        self._call(row, 1)
+        return int(self.tokens[row])
+
+    def _call(self, first: int, n: int) -> None:
+        """Sample rows of the logits, into their own places."""
+        row_bytes = self._logits.strides[0]
+        start = self._logits.ctypes.data + first * row_bytes
+        self._sample(start, row_bytes // 4, self._vocab_size, n, *self._pointers[first])
+
+    def _places_from(self, row: int) -> _Chosen:
+        """Where results go, from a row on."""
+        results = (self.tokens, self.logprobs, self._top_tokens, self._top_logprobs)
+        return _Chosen(*(array[row:].ctypes.data for array in results), MAX_LOGPROBS)
+
+    def _pointers_from(self, row: int) -> tuple[int, int, int, int]:
+        """What native code is given for rows from one on."""
+        return (
+            self._addresses[row:].ctypes.data,
+            self._positions[row:].ctypes.data,
+            ctypes.addressof(self._chosen[row]),
+            -(-self._scratch.ctypes.data // _ALIGNMENT) * _ALIGNMENT,
+        )
 
     def top_logprobs(self, row: int, n: int) -> tuple[tuple[int, float], ...]:
         """The n best tokens of a row and their log-probabilities, best first."""

@@ -20,6 +20,9 @@ class Program(Protocol):
         max_tokens: tokens (T) of the largest step.
         max_rows: rows of logits (R) of the largest step; also sequences (S).
         n_blocks: blocks that hold sequences' state.
+        rewindable: whether positions may be computed again with other tokens, as if the first
+            time had not been. State that is kept for each position allows it; the state of a
+            recurrence, one for the whole past, does not.
         library: the loaded runtime, with `fk_sample`.
     """
 
@@ -33,6 +36,8 @@ class Program(Protocol):
     def max_rows(self) -> int: ...
     @property
     def n_blocks(self) -> int: ...
+    @property
+    def rewindable(self) -> bool: ...
     @property
     def library(self) -> ctypes.CDLL: ...
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foreknown.engine.detokenizer import Detokenizer
+from foreknown.engine.draft import Drafter
 from foreknown.engine.native_sampling import RowSampling
 from foreknown.engine.sampling import SamplingParams
 from foreknown.engine.stop_strings import StopStrings
@@ -30,6 +31,7 @@ class Sequence:
         tokens: i32[n_prompt + max_tokens], prompt then output; entries past n_tokens are unused.
         last_token: tokens[n_tokens - 1].
         stop_ids: tokens that end it.
+        drafter: guesses what comes next; None while nobody asked it to.
         table: row of the block manager's tables while running, else -1.
         n_blocks: blocks held.
     """
@@ -37,6 +39,7 @@ class Sequence:
     __slots__ = (
         "arrival_ns",
         "detokenizer",
+        "drafter",
         "last_token",
         "max_tokens",
         "n_blocks",
@@ -81,6 +84,7 @@ class Sequence:
         self.n_tokens = self.n_prompt
         self.last_token = int(prompt[-1])
         self.n_computed = 0
+        self.drafter: Drafter | None = None
         self.state = SequenceState.WAITING
         self.table = -1
         self.n_blocks = 0

@@ -348,9 +348,9 @@ def _quantise(step: _Step, node: Node, x: Array) -> Array:
 
 
 @_means("lowbit")
-def _lowbit(step: _Step, node: Node, w: Array) -> Array:
+def _lowbit(step: _Step, node: Node, w: Array, importance: Array | None = None) -> Array:
     group = node.integer("group")
-    return dequantise(*quantise_weights(w, node.integer("bits"), group), group)
+    return dequantise(*quantise_weights(w, node.integer("bits"), group, importance), group)
 
 
 # Products

@@ -25,7 +25,7 @@
     ordering  := topk_values | topk_indices {k, largest}         along the last axis
     lookup    := take(table, index) | gather | scatter {axis}
     rounding  := quantise(x) {group}                  rows to 8 bits, a scale for each group
-               | lowbit(w) {bits, group}              a constant matrix to 4 or 8 bits
+               | lowbit(w, importance?) {bits, group} a constant matrix to 4 or 8 bits
     product   := linear(x, w) | matmul(a, b) | experts(x, w, index)
     past      := attend(q, k, v, sinks?, bias?) {scale, window, chunk, softcap, sinks, bias}
                | shift {n} | scan(decay, input, (out, in)?)

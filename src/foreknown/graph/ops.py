@@ -311,8 +311,10 @@ def _quantise(args: tuple[Node, ...], attrs: Attrs) -> Inferred:
 
 @_rule("lowbit")
 def _lowbit(args: tuple[Node, ...], attrs: Attrs) -> Inferred:
-    (w,) = args
+    w, *importance = args
     _require(w.dtype == "f32" and w.rows is None and len(w.shape) >= 2, "a constant matrix of f32")
+    _require(len(importance) <= 1, "a matrix and perhaps the importance of its columns")
+    _require(all(a.shape == w.shape[-1:] and a.dtype == "f32" for a in importance), "a number each")
     _require(attrs["bits"] in {4, 8}, "4 or 8 bits")
     _require(attrs["group"] > 0 and _static(w.shape[-1]) % attrs["group"] == 0, "whole groups")
     return "f32", w.shape

@@ -3,7 +3,7 @@
 A row of k elements falls into groups of consecutive elements. Each group has one scale, and the
 value of an element is its code times that scale:
 
-    weights      codes of 4 bits in [-8, 7] or 8 bits in [-127, 127], scale in f16, either sign
+    weights      codes of 4 bits from CODEBOOK or 8 bits in [-127, 127], scale in f16, either sign
     activations  codes of 8 bits in [-127, 127], scale in f32
 
 Weights are rounded once, so their scale is searched for: of many candidates the one with the
@@ -21,22 +21,29 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 LANES = 16
-RANGES = {4: (-8, 7), 8: (-127, 127)}
-"""The least and the greatest code of so many bits."""
+CODEBOOK = np.array(
+    (-127, -97, -76, -59, -45, -33, -21, -9, 2, 13, 24, 36, 48, 63, 81, 104), np.int8
+)
+"""The codes of 4 bits, dense where weights are, found by Lloyd's algorithm on normal numbers in
+groups of 64 with the best scale each. One end reaches further than the other; the sign of the scale
+turns it to where a group's largest value lies."""
 
-_NEAR = (7, 8, 6, 6.25, *(6.5 + i / 8 for i in range(4)), *(7 + i / 8 for i in range(1, 8)))
-_FAR = (*(8 + i / 8 for i in range(1, 9)), 9.25, 9.5, 10, 10.5, 11, 12, 13, 14.5, 16)
+MIDPOINTS = (CODEBOOK[1:].astype(np.float32) + CODEBOOK[:-1]) / 2
+"""Where the nearest code changes; on a midpoint the lower one is taken."""
+
+_UPPER = (80, 84, 90, 96, 100, 102, 104, 106, 110, 114, 120, 135, 145)
+_LOWER = (90, 94, 98, 102, 106, 110, 116, 120, 124, 130, 132, 136, 140, 144, 150, 156, 166)
 _UNSIGNED = (127, *(116.625 + i / 4 for i in range(1, 48)), *range(136, 264, 8))
 EXTREMES = {
-    4: np.array([*_NEAR, *_FAR, *(-t for t in (*_NEAR, *_FAR))], np.float32),
+    4: np.array([127, -127, *_UPPER, *(-t for t in _LOWER)], np.float32),
     8: np.array(_UNSIGNED, np.float32),
 }
 """What the search tries to scale the largest absolute value of a group to, in units of the scale.
 
-First what plain rounding takes. Beyond the range of codes the largest value is cut off, which pays
-when it stands alone or matters little. With 4 bits both signs are tried, since -8 has no
-counterpart; with 8 bits the many steps serve chance: some scale near the plain one happens to put
-most elements of the group close to whole codes.
+First what plain rounding takes. With 4 bits the element's own sign counts, so that a positive
+number means the upper end of the book; beyond either end the largest value is cut off, which pays
+when it stands alone. With 8 bits the many steps serve chance: some scale near the plain one
+happens to put most elements of the group close to whole codes.
 """
 
 REFINEMENTS = 2
@@ -61,9 +68,9 @@ def quantise_weights(
 ) -> tuple[Array, Array]:
     """Codes and scales of least squared error: the sum of importance * (w - code * scale)^2.
 
-    A group of zeros, or of values too small for any f16 scale, gets scale 0 and codes 0. A group
-    whose plain scale, amax / 7 or amax / 127, is beyond f16 gets an infinite scale and codes 0: the
-    caller must refuse it.
+    A group that is nearest to zeros, or has nothing above 2^-25, half of the smallest f16, gets
+    scale 0. A group whose plain scale, amax / 127, is beyond f16 gets an infinite one: the caller
+    must refuse it. The codes of both are those nearest to 0.
 
     Args:
         w: f32[..., k], finite.
@@ -95,7 +102,7 @@ def quantise_weights(
 def dequantise(q: Array, scale: Array, group: int) -> Array:
     """Values in f32[..., k] of codes int8[..., k] and scales f16 or f32[..., k // group]."""
     factor = np.repeat(scale.astype(np.float32), group, axis=-1)
-    with np.errstate(invalid="ignore"):  # an infinite scale has codes 0
+    with np.errstate(invalid="ignore"):  # an infinite scale times code 0
         values: Array = q.astype(np.float32) * factor
     return values
 
@@ -128,12 +135,12 @@ def quantise_rows(x: Array, group: int) -> tuple[Array, Array]:
 
 def _searched(w: Array, bits: int, weight: Array | None) -> tuple[Array, Array]:
     """Codes and scales of groups f32[n, group]; ties go to the candidate that came first."""
-    amax = np.abs(w).max(axis=1)
-    factors = np.float32(1) / EXTREMES[bits]
-    candidates = _as_scale(amax[:, None] * factors)
+    low, high = w.min(axis=1), w.max(axis=1)
+    amax = np.maximum(-low, high)
+    extreme = np.where(-low >= high, low, high) if bits == 4 else amax
+    candidates = _as_scale(extreme[:, None] * (np.float32(1) / EXTREMES[bits]))
     errors = np.stack([_sums(w, bits, weight, d)[0] for d in candidates.T], axis=1)
     errors[~np.isfinite(candidates)] = np.inf
-    errors[~np.isfinite(candidates[:, 0])] = np.inf  # not even plain rounding has a scale
     best, error = _least(candidates, errors)
 
     now = best
@@ -144,9 +151,11 @@ def _searched(w: Array, bits: int, weight: Array | None) -> tuple[Array, Array]:
         fitted = product / square
         now = np.where(np.abs(fitted) <= LARGEST_SCALE, _as_scale(fitted), now)
 
-    codes = _codes(w, bits, best)
-    best = np.where((codes == 0).all(axis=1) & (np.abs(best) <= LARGEST_SCALE), 0, best)
-    return codes.astype(np.int8), best.astype(np.float16)
+    none = np.zeros_like(best)
+    best = np.where(_sums(w, bits, weight, none)[0] < error, none, best)
+    best = np.where(amax <= LEAST_SCALE / 2, none, best)
+    best = np.where(np.isinf(candidates[:, 0]), np.float32(np.inf), best)
+    return _codes(w, bits, best).astype(np.int8), best.astype(np.float16)
 
 
 def _least(candidates: Array, errors: Array) -> tuple[Array, Array]:
@@ -165,9 +174,13 @@ def _least(candidates: Array, errors: Array) -> tuple[Array, Array]:
 
 
 def _codes(w: Array, bits: int, scale: Array) -> Array:
-    low, high = RANGES[bits]
-    inverse = np.float32(1) / scale
-    codes: Array = np.rint(np.clip(w * inverse[:, None], np.float32(low), np.float32(high)))
+    """The nearest codes, in f32."""
+    inverse = np.where(scale == 0, np.float32(0), np.float32(1) / scale)
+    y = w * inverse[:, None]
+    if bits == 4:
+        book: Array = CODEBOOK.astype(np.float32)
+        return book[np.searchsorted(MIDPOINTS, y)]
+    codes: Array = np.rint(np.clip(y, np.float32(-127), np.float32(127)))
     return codes
 
 

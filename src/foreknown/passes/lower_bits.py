@@ -9,6 +9,10 @@
     after:   %s = quantise %q {group=64}  %t = quantise %k {group=64}  %u = quantise %v {group=64}
              %c = attend %s, %t, %u {...}
 
+Rows that come out of a norm are as large in each column as the norm's gain makes them, so errors
+of a column's weights matter by the square of it: that is the importance that rounding weighs them
+by, where a graph shows one.
+
 The graph says what is rounded, and where: the interpreter computes with the very same numbers as
 a target, which keeps integers and scales instead. A matrix that cannot be held so stays as it is;
 `why_not` tells why.
@@ -22,31 +26,40 @@ from foreknown.graph.ir import Graph, Node, make
 from foreknown.passes.rewrite import rebuilt
 
 StateFormat = Literal["f32", "bf16", "int8"]
-GROUPS = {4: (64, 32), 8: (32,)}
-"""Elements of k that share a scale, for each number of bits: the first that divides k."""
+GROUPS = (64, 32)
+"""Elements of k that may share a scale: the first that is not larger than asked for and divides k.
+Groups of 64 take a quarter of a bit less for each weight, and err by a fifth more."""
 LEAST_OUTPUTS = 16
 """A matrix with fewer (a router, a gate) saves nothing and decides much."""
 STATE_LANES = 16
 
 
-def lower_weights(graph: Graph, bits: int) -> Graph:
-    """The graph with every matrix that allows it, and the table of tokens, in `bits` bits."""
+def lower_weights(graph: Graph, bits: int, group: int = 32) -> Graph:
+    """The graph with every matrix that allows it, and the table of tokens, in few bits.
+
+    Args:
+        bits: 4 or 8.
+        group: how many elements of k share a scale, at most.
+    """
+    held: dict[Node, Node] = {}
+    for node in graph.nodes:  # products first: what they tell of a table's columns, lookups do not
+        w = _matrix(node)
+        if w is not None and why_not(node) is None and (w not in held or node.op != "take"):
+            held[w] = make("lowbit", w, *_importance(node), bits=bits, group=_group(w, group))
     built: dict[Node, Node] = {}
     for node in graph.nodes:
         args = [built[a] for a in node.args]
         w = _matrix(node)
-        if w is not None and why_not(node, bits) is None:
-            group = _group(w, bits)
-            at = node.args.index(w)
-            args[at] = make("lowbit", args[at], bits=bits, group=group)
+        if w is not None and why_not(node) is None:
+            args[node.args.index(w)] = held[w]
             if node.op != "take":
-                args[0] = make("quantise", args[0], group=group)
+                args[0] = make("quantise", args[0], group=held[w].attrs["group"])
         built[node] = rebuilt(node, args)
     return Graph(graph.name, {name: built[node] for name, node in graph.outputs.items()})
 
 
-def why_not(node: Node, bits: int) -> str | None:
-    """Why the matrix that a node reads cannot be held in so few bits; None if it can.
+def why_not(node: Node) -> str | None:
+    """Why the matrix that a node reads cannot be held in few bits; None if it can.
 
     Args:
         node: a linear, experts or take.
@@ -59,8 +72,8 @@ def why_not(node: Node, bits: int) -> str | None:
     if len(w.shape) != (3 if node.op == "experts" else 2):
         return "it is one of several that meet parts of a row"
     *_, n, k = w.row_shape
-    if _group(w, bits) == 0:
-        return f"its rows of {k} are not a multiple of {GROUPS[bits][-1]}"
+    if _group(w, GROUPS[-1]) == 0:
+        return f"its rows of {k} are not a multiple of {GROUPS[-1]}"
     if n < LEAST_OUTPUTS:
         return f"it has only {n} outputs"
     return None
@@ -94,8 +107,17 @@ def _matrix(node: Node) -> Node | None:
     return None
 
 
-def _group(w: Node, bits: int) -> int:
-    return next((g for g in GROUPS[bits] if w.row_shape[-1] % g == 0), 0)
+def _importance(node: Node) -> tuple[Node, ...]:
+    """The square of the gain that a product's rows were multiplied with, column by column."""
+    x = node.args[0]
+    if node.op == "take" or x.op != "mul":
+        return ()
+    gains = [a for a in x.args if a.rows is None and a.shape == x.shape[-1:] and _has_weight(a)]
+    return tuple(make("mul", gain, gain) for gain in gains[:1])
+
+
+def _group(w: Node, most: int) -> int:
+    return next((g for g in GROUPS if g <= most and w.row_shape[-1] % g == 0), 0)
 
 
 def _has_weight(node: Node) -> bool:

@@ -31,10 +31,12 @@ class Formats:
         weights: "as stored", "f32", "bf16", "int8" or "int4"; matrices that few bits do not fit
             stay as stored.
         state: of keys and values that attention keeps.
+        group: of low-bit weights: how many elements of k share a scale.
     """
 
     weights: str = "as stored"
     state: StateFormat = "f32"
+    group: int = 32
 
     @property
     def bits(self) -> int | None:
@@ -56,7 +58,7 @@ def passes(context: int, formats: Formats = AS_STORED) -> tuple[tuple[str, Pass]
         ("select_rows_early", select_rows_early),
         ("join_linears", join_linears),
         ("simplify", simplify),
-        ("lower_weights", lambda graph: lower_weights(graph, bits) if bits else graph),
+        ("lower_weights", lambda g: lower_weights(g, bits, formats.group) if bits else g),
         ("lower_state", lambda graph: lower_state(graph, formats.state)),
     )
 

@@ -52,7 +52,7 @@ def place_constants(graph: Graph, weights: str = "as stored") -> dict[Node, Cons
     """Lay out every constant that the graph's rows read.
 
     Args:
-        weights: "as stored", "f32" or "bf16": the format of matrices and tables.
+        weights: "as stored", "f32", "bf16", "int8" or "int4": the format of matrices and tables.
     """
     matrices: set[Node] = set()
     vectors: set[Node] = set()
@@ -88,9 +88,14 @@ def file_bytes(constants: Iterable[Constant]) -> int:
 
 
 def stored_as(node: Node, weights: str) -> str:
-    """bf16 only where every element is a bf16 of the checkpoint, or the user asked for it."""
+    """bf16 only where every element is a bf16 of the checkpoint, or the user asked for it.
+
+    What does not fit into the few bits that were asked for is held in bf16.
+    """
     if node.dtype != "f32":
         return node.dtype
+    if weights in {"int8", "int4"}:
+        weights = "bf16"
     if weights in {"f32", "bf16"}:
         matrix = len(node.shape) >= 2 and all(isinstance(d, int) and d > 1 for d in node.shape[-2:])
         return weights if matrix and _has_weight(node) else "f32"

@@ -1,10 +1,11 @@
 """How values lie in memory: items, rows between phases, panels of matrices, in bytes.
 
-row of quantise    int8 [k], then for each group its f32 scale, then the i32 sum of its codes
+row of quantise    int8 [k], then for each group its f32 scale, then its i32 start
 any other row      its elements, row-major
 panel of lowbit    32 output rows; for each group of k: their f16 scales, then their codes,
                    16 rows to a 64-byte line of [row][4 bytes]: with 8 bits k to k+3, plus 128;
-                   with 4 bits k to k+3 in the low and k+4 to k+7 in the high halves, plus 8
+                   with 4 bits places in the book, k to k+3 in the low halves of the bytes and
+                   k+4 to k+7 in the high ones
 """
 
 from __future__ import annotations

@@ -4,19 +4,22 @@ Each instruction is a scalar body that *is* its meaning, and C templates of the 
 instruction sets that have something better. A test runs every template that this machine has
 against the meaning. The first variant whose condition the compiler fulfils is taken.
 
-Low-bit weights are stored as unsigned codes with an offset (8 for 4 bits, 128 for 8), since
-x86 multiplies unsigned by signed bytes. Where the hardware wants codes as they are stored, the
-sum starts at minus the offset times the sum of the other operand's codes, which is known: `start`.
+Codes of weights and keys are stored plus 128, since x86 multiplies unsigned by signed bytes. Where
+the hardware takes them as they are stored, a sum starts at minus 128 times the sum of the other
+operand's codes, which that operand brings along: `fk_start`. The codes of 4-bit weights stand in a
+book.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from foreknown.graph.quantise import CODEBOOK
+
 VNNI = "defined(__AVX512VNNI__) && defined(__AVX512F__)"
 AVX2 = "defined(__AVX2__)"
 DOTPROD = "defined(__ARM_FEATURE_DOTPROD)"
-AVX512F = "defined(__AVX512F__)"
+AVX512 = "defined(__AVX512BW__)"
 F16C = "defined(__F16C__)"
 NEON = "defined(__aarch64__)"
 
@@ -41,63 +44,61 @@ class Instruction:
 
 
 _DOT = "fk_i32x16 sum, fk_u8x64 codes, int32_t x"
-_EACH = """const int8_t *b = (const int8_t *)&x;
-    for (int i = 0; i < 16; i++)
-        for (int j = 0; j < 4; j++) sum[i] += ((int)codes[4 * i + j] - {offset}) * b[j];
-    return sum;"""
-_VNNI_DOT = (
-    "return (fk_i32x16)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)codes, _mm512_set1_epi32(x));"
-)
-_NEON_DOT = """int32x4_t *s = (int32x4_t *)&sum;
-    const int8x16_t b = vreinterpretq_s8_s32(vdupq_n_s32(x));
-    for (int i = 0; i < 4; i++) s[i] = vdotq_s32(s[i], {codes}, b);
-    return sum;"""
+_NEON_CODES = "vreinterpretq_s8_u8(veorq_u8(((uint8x16_t *)&codes)[i], vdupq_n_u8(128)))"
 
 INSTRUCTIONS = (
     Instruction(
-        "fk_start4",
-        "fk_i32x16",
-        "int32_t sum_of_x",
-        "return (fk_i32x16){0};",
+        "fk_low_codes",
+        "fk_u8x64",
+        "fk_u8x64 nibbles",
+        "for (int i = 0; i < 64; i++) nibbles[i] = fk_codebook[nibbles[i] & 15];\n"
+        "    return nibbles;",
         (
-            (VNNI, "return (fk_i32x16){0} - 8 * sum_of_x;"),
-            (AVX2, "return (fk_i32x16){0} - 8 * sum_of_x;"),
-            (DOTPROD, "return (fk_i32x16){0} - 8 * sum_of_x;"),
-        ),
-    ),
-    Instruction(
-        "fk_start8",
-        "fk_i32x16",
-        "int32_t sum_of_x",
-        "return (fk_i32x16){0};",
-        ((VNNI, "return (fk_i32x16){0} - 128 * sum_of_x;"),),
-    ),
-    Instruction(
-        "fk_dot4",
-        "fk_i32x16",
-        _DOT,
-        _EACH.format(offset=8),
-        (
-            (VNNI, _VNNI_DOT),
             (
-                AVX2,  # two products of 15 x 127 fit 16 bits
-                """__m256i *s = (__m256i *)&sum;
-    const __m256i *c = (const __m256i *)&codes, b = _mm256_set1_epi32(x);
-    for (int i = 0; i < 2; i++)
-        s[i] = _mm256_add_epi32(s[i], _mm256_madd_epi16(_mm256_maddubs_epi16(c[i], b),
-                                                        _mm256_set1_epi16(1)));
-    return sum;""",
+                AVX512,
+                """const __m128i codes = _mm_loadu_si128((const __m128i *)fk_codebook);
+    const __m512i book = _mm512_broadcast_i32x4(codes);
+    return (fk_u8x64)_mm512_shuffle_epi8(book, (__m512i)(nibbles & 15));""",
             ),
-            (DOTPROD, _NEON_DOT.format(codes="vreinterpretq_s8_u8(((uint8x16_t *)&codes)[i])")),
+            (
+                AVX2,
+                """const __m256i book =
+        _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)fk_codebook));
+    nibbles &= 15;
+    __m256i *n = (__m256i *)&nibbles;
+    for (int i = 0; i < 2; i++) n[i] = _mm256_shuffle_epi8(book, n[i]);
+    return nibbles;""",
+            ),
+            (
+                NEON,
+                """uint8x16_t *n = (uint8x16_t *)&nibbles;
+    for (int i = 0; i < 4; i++)
+        n[i] = vqtbl1q_u8(vld1q_u8(fk_codebook), vandq_u8(n[i], vdupq_n_u8(15)));
+    return nibbles;""",
+            ),
         ),
     ),
     Instruction(
-        "fk_dot8",
+        "fk_start",
+        "fk_i32x16",
+        "int32_t start",
+        "return (fk_i32x16){0};",
+        ((VNNI, "return (fk_i32x16){0} + start;"),),
+    ),
+    Instruction(
+        "fk_dot",
         "fk_i32x16",
         _DOT,
-        _EACH.format(offset=128),
+        """const int8_t *b = (const int8_t *)&x;
+    for (int i = 0; i < 16; i++)
+        for (int j = 0; j < 4; j++) sum[i] += ((int)codes[4 * i + j] - 128) * b[j];
+    return sum;""",
         (
-            (VNNI, _VNNI_DOT),
+            (
+                VNNI,
+                "return (fk_i32x16)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)codes, "
+                "_mm512_set1_epi32(x));",
+            ),
             (
                 AVX2,  # two products of 128 x 127 fit 16 bits: |code| times x with code's sign
                 """__m256i *s = (__m256i *)&sum;
@@ -111,10 +112,27 @@ INSTRUCTIONS = (
             ),
             (
                 DOTPROD,
-                _NEON_DOT.format(
-                    codes="vreinterpretq_s8_u8(veorq_u8(((uint8x16_t *)&codes)[i], "
-                    "vdupq_n_u8(128)))"
-                ),
+                """int32x4_t *s = (int32x4_t *)&sum;
+    const int8x16_t b = vreinterpretq_s8_s32(vdupq_n_s32(x));
+    for (int i = 0; i < 4; i++)
+        s[i] = vdotq_s32(s[i], """
+                + _NEON_CODES
+                + """, b);
+    return sum;""",
+            ),
+            (
+                NEON,  # products of 128 x 127 fit 16 bits, pairs of them are added into 32
+                """int32x4_t *s = (int32x4_t *)&sum;
+    const int8x16_t b = vreinterpretq_s8_s32(vdupq_n_s32(x));
+    for (int i = 0; i < 4; i++) {
+        const int8x16_t w = """
+                + _NEON_CODES
+                + """;
+        const int32x4_t low = vpaddlq_s16(vmull_s8(vget_low_s8(w), vget_low_s8(b)));
+        const int32x4_t high = vpaddlq_s16(vmull_high_s8(w, b));
+        s[i] = vaddq_s32(s[i], vpaddq_s32(low, high));
+    }
+    return sum;""",
             ),
         ),
     ),
@@ -125,7 +143,7 @@ INSTRUCTIONS = (
         "fk_f32x16 v;\n    for (int i = 0; i < 16; i++) v[i] = fk_from_f16(p[i]);\n    return v;",
         (
             (
-                AVX512F,
+                AVX512,
                 "return (fk_f32x16)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));",
             ),
             (
@@ -144,6 +162,40 @@ INSTRUCTIONS = (
             ),
         ),
     ),
+    Instruction(
+        "fk_lookup16",
+        "fk_f32x16",
+        "fk_f32x16 table, fk_i32x16 index",
+        "fk_f32x16 v;\n    for (int i = 0; i < 16; i++) v[i] = table[index[i] & 15];\n"
+        "    return v;",
+        (
+            (
+                AVX512,
+                "return (fk_f32x16)_mm512_permutexvar_ps((__m512i)index, (__m512)table);",
+            ),
+            (
+                AVX2,  # both halves, and bit 3 of the index as a sign chooses
+                """const __m256 *t = (const __m256 *)&table;
+    __m256 *v = (__m256 *)&table, low = t[0], high = t[1];
+    for (int i = 0; i < 2; i++) {
+        const __m256i at = ((const __m256i *)&index)[i];
+        v[i] = _mm256_blendv_ps(_mm256_permutevar8x32_ps(low, at),
+                                _mm256_permutevar8x32_ps(high, at),
+                                _mm256_castsi256_ps(_mm256_slli_epi32(at, 28)));
+    }
+    return table;""",
+            ),
+            (
+                NEON,  # a table of 64 bytes: four times the index and 0, 1, 2, 3
+                """uint8x16x4_t bytes;
+    memcpy(&bytes, &table, sizeof bytes);
+    const fk_u32x16 at = ((fk_u32x16)index & 15) * 0x04040404 + 0x03020100;
+    for (int i = 0; i < 4; i++)
+        ((uint8x16_t *)&table)[i] = vqtbl4q_u8(bytes, ((const uint8x16_t *)&at)[i]);
+    return table;""",
+            ),
+        ),
+    ),
 )
 
 
@@ -153,7 +205,8 @@ def write_instructions(*, meanings: bool = False) -> str:
     Args:
         meanings: also write each meaning as NAME_meaning, for tests.
     """
-    parts = []
+    book = ", ".join(str(int(value) + 128) for value in CODEBOOK)
+    parts = [f"static const uint8_t fk_codebook[16] = {{{book}}};\n"]
     for one in INSTRUCTIONS:
         head = f"FK_INLINE {one.result} {{}}({one.parameters}) {{{{\n    {{}}\n}}}}\n"
         if meanings:

@@ -86,7 +86,7 @@ class Sizes:
 
 
 class Program:
-    """A shared object, its mapped weights and its memory. Not thread-safe: one step at a time."""
+    """A shared object, its weights and its memory. Not thread-safe: one step at a time."""
 
     def __init__(
         self,

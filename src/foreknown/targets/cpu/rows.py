@@ -291,12 +291,12 @@ class RowPhase:
                 out.line(f"{name}[{at}] = fk_fma({left}, {right}, {name}[{at}]);")
 
     def _quantise(self, node: Node, expressions: Expressions) -> None:
-        """Codes of a whole row, then the scale and the sum of each group."""
+        """Codes of a whole row, then the scale and the start of each group."""
         source, row = self.access.rows[held(node.args[0])], self.access.rows[node]
         size, group = node.row_size, node.integer("group")
         scales = f"(float *)({row} + {size})"
-        sums = f"(int32_t *)({row} + {size + 4 * (size // group)})"
-        self.writer.line(f"fk_quantise_row({source}, {size}, {group}, {row}, {scales}, {sums});")
+        starts = f"(int32_t *)({row} + {size + 4 * (size // group)})"
+        self.writer.line(f"fk_quantise_row({source}, {size}, {group}, {row}, {scales}, {starts});")
 
     def _store_state(self, slot: StateSlot, expressions: Expressions) -> None:
         out = self.writer

@@ -38,6 +38,7 @@ class Target:
         cpu: zig's name of the instruction set.
         flags: the same for gcc and clang.
         needs: features that a machine must report to run it.
+        tuning: more flags for whichever compiler, that change its choices but no bits.
     """
 
     name: str
@@ -45,22 +46,26 @@ class Target:
     cpu: str
     flags: tuple[str, ...]
     needs: tuple[str, ...]
+    tuning: tuple[str, ...] = ()
 
 
 _AVX2 = ("avx2", "fma", "f16c", "bmi2")
 _AVX512 = (*_AVX2, "avx512f", "avx512bw", "avx512dq", "avx512vl")
+_WIDE = "-mprefer-vector-width=512"
+"""Compilers shy away from whole registers of AVX-512 unless told that they pay."""
 _X86, _ARM = "x86_64-linux-gnu.2.28", "aarch64-linux-gnu.2.28"
 TARGETS = {
     t.name: t
     for t in (
         Target("x86-64-v3", _X86, "x86_64_v3", ("-march=x86-64-v3",), _AVX2),
-        Target("x86-64-v4", _X86, "x86_64_v4", ("-march=x86-64-v4",), _AVX512),
+        Target("x86-64-v4", _X86, "x86_64_v4", ("-march=x86-64-v4",), _AVX512, (_WIDE,)),
         Target(
             "x86-64-v4-vnni",
             _X86,
             "x86_64_v4+avx512vnni",
             ("-march=x86-64-v4", "-mavx512vnni"),
             (*_AVX512, "avx512_vnni"),
+            (_WIDE,),
         ),
         Target("aarch64", _ARM, "generic", ("-march=armv8-a",), ()),
         Target(
@@ -118,7 +123,7 @@ def compiler(target: Target) -> list[str]:
     """
     own = os.environ.get("FOREKNOWN_CC")
     if own:
-        return [*shlex.split(own), *target.flags, *FLAGS]
+        return [*shlex.split(own), *target.flags, *target.tuning, *FLAGS]
     try:
         import ziglang
     except ImportError:
@@ -128,7 +133,7 @@ def compiler(target: Target) -> list[str]:
             remedy="pip install 'foreknown[compile]', or set FOREKNOWN_CC=gcc",
         ) from None
     zig = str(Path(ziglang.__file__).parent / "zig")
-    return [zig, "cc", "-target", target.triple, f"-mcpu={target.cpu}", *FLAGS]
+    return [zig, "cc", "-target", target.triple, f"-mcpu={target.cpu}", *target.tuning, *FLAGS]
 
 
 def cache_directory() -> Path:

@@ -1,4 +1,4 @@
-/* A row of activations in 8 bits, with a scale and the sum of the codes for each group of k.
+/* A row of activations in 8 bits, with a scale and a start for each group of k.
  *
  * What it computes is defined by quantise_rows in graph/quantise.py. Its reductions are of
  * integers, whose order no result shows, so plain loops may run in lanes of any width: absolute
@@ -14,10 +14,10 @@
 /* 1.5 * 2^23: a small float that is added to it is rounded, half to even, into its last bits. */
 #define FK_ROUNDING 0x1.8p23f
 
-/* k values to codes in [-127, 127]: q * scale is the value of a code, sums[g] the sum of a group's
- * codes. group is a literal where it is called; what is written does not overlap x. */
+/* k values to codes in [-127, 127]: q * scale is the value of a code, starts[g] is -128 times the
+ * sum of a group's codes: where its products with codes stored plus 128 begin (`fk_start`). group is a literal where it is called; what is written does not overlap x. */
 FK_INLINE void fk_quantise_row(const float *restrict x, int k, int group, int8_t *restrict q,
-                               float *restrict scale, int32_t *restrict sums) {
+                               float *restrict scale, int32_t *restrict starts) {
     enum { AT_ONCE = 16 }; /* groups whose divisions run side by side */
     for (int first = 0, groups = k / group; first < groups; first += AT_ONCE) {
         const int n = groups - first < AT_ONCE ? groups - first : AT_ONCE;
@@ -49,7 +49,7 @@ FK_INLINE void fk_quantise_row(const float *restrict x, int k, int group, int8_t
                 q[at + (size_t)i] = (int8_t)code;
                 sum += code;
             }
-            sums[first + g] = (int32_t)sum;
+            starts[first + g] = -128 * (int32_t)sum;
             scale[first + g] = step[g];
         }
     }

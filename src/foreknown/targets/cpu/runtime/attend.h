@@ -18,8 +18,9 @@
 enum fk_kept { FK_KEPT_F32, FK_KEPT_BF16, FK_KEPT_INT8 };
 enum { FK_SPAN_BLOCKS = 64, FK_SPAN_TOKENS = FK_SPAN_BLOCKS * FK_BLOCK_TOKENS };
 enum { FK_HEADS_AT_ONCE = 8, FK_BLOCKS_AT_ONCE = 4, FK_VECTORS_AT_ONCE = 4 };
-/* Blocks lie anywhere, so the processor cannot foresee them: they are asked for so far ahead. */
-enum { FK_KEYS_AHEAD = 4, FK_VALUES_AHEAD = 2 };
+/* Blocks lie anywhere, so the processor cannot foresee them: they are asked for so far ahead. Many
+ * tokens of one sequence find them in the cache. */
+enum { FK_KEYS_AHEAD = 4, FK_VALUES_AHEAD = 2, FK_FEW_TOKENS = 32 };
 
 /* What the graph's node says; `bias` is [heads][distances] or null, `sinks` [heads] or null. */
 struct fk_attention {
@@ -40,9 +41,13 @@ struct fk_attended {
 
 FK_INLINE int fk_padded(int width) { return (width + FK_LANES - 1) / FK_LANES * FK_LANES; }
 
+FK_INLINE size_t fk_item_bytes(enum fk_kept kept) {
+    return kept == FK_KEPT_F32 ? 4 : kept == FK_KEPT_BF16 ? 2 : 1;
+}
+
 FK_INLINE size_t fk_kept_bytes(enum fk_kept kept, int width) {
-    const size_t item = kept == FK_KEPT_F32 ? 4 : kept == FK_KEPT_BF16 ? 2 : 1;
-    return FK_BLOCK_TOKENS * ((size_t)width * item + (kept == FK_KEPT_INT8 ? 4 : 0));
+    const size_t scale = kept == FK_KEPT_INT8 ? 4 : 0;
+    return FK_BLOCK_TOKENS * ((size_t)width * fk_item_bytes(kept) + scale);
 }
 
 FK_INLINE const char *fk_keys(const struct fk_attention a, const struct fk_step *s, uint64_t slot,
@@ -100,12 +105,12 @@ FK_INLINE void fk_dots(const struct fk_attention a, const char *const *keys, str
     if (a.keys == FK_KEPT_INT8) {
         fk_i32x16 sum[FK_BLOCKS_AT_ONCE][FK_HEADS_AT_ONCE];
         for (int b = 0; b < blocks; b++)
-            for (int h = 0; h < heads; h++) sum[b][h] = fk_start8(codes.sums[h]);
+            for (int h = 0; h < heads; h++) sum[b][h] = fk_start(codes.starts[h]);
         for (int d = 0; d < a.width; d += 4)
             for (int b = 0; b < blocks; b++) {
                 const fk_u8x64 four = fk_load64(keys[b] + (size_t)d * FK_LANES);
                 for (int h = 0; h < heads; h++)
-                    sum[b][h] = fk_dot8(sum[b][h], four, fk_four_codes(codes.codes + h * a.width + d));
+                    sum[b][h] = fk_dot(sum[b][h], four, fk_four_codes(codes.codes + h * a.width + d));
             }
         for (int b = 0; b < blocks; b++) {
             const fk_f32x16 scale = fk_load16((const float *)(const void *)(keys[b] + FK_LANES * a.width));
@@ -127,16 +132,18 @@ FK_INLINE void fk_dots(const struct fk_attention a, const char *const *keys, str
 /* What the node makes of products: scaled, capped, biased, and minus infinity where unseen. */
 FK_INLINE void fk_score(const struct fk_attention a, fk_f32x16 dot, int start, int first, int position,
                         const float *bias, float *score) {
-    for (int j = 0; j < FK_BLOCK_TOKENS; j++) {
-        float x = dot[j] * a.scale;
-        if (a.softcap != 0.0f) x = a.softcap * fk_tanh(x / a.softcap);
-        if (bias) {
+    fk_store16(score, dot * a.scale);
+    if (a.softcap != 0.0f)
+        for (int j = 0; j < FK_BLOCK_TOKENS; j++) score[j] = a.softcap * fk_tanh(score[j] / a.softcap);
+    if (bias)
+        for (int j = 0; j < FK_BLOCK_TOKENS; j++) {
             int distance = position - (start + j);
             distance = distance < 0 ? 0 : distance;
-            x += bias[distance < a.distances ? distance : a.distances - 1];
+            score[j] += bias[distance < a.distances ? distance : a.distances - 1];
         }
-        score[j] = start + j >= first && start + j <= position ? x : -FK_INF;
-    }
+    if (start >= first && start + FK_BLOCK_TOKENS - 1 <= position) return;
+    for (int j = 0; j < FK_BLOCK_TOKENS; j++)
+        score[j] = start + j >= first && start + j <= position ? score[j] : -FK_INF;
 }
 
 /* Scores [heads][row] of one token against blocks [begin, end). */
@@ -153,8 +160,9 @@ FK_INLINE void fk_scores(const struct fk_attention a, const struct fk_step *s,
         const char *keys[FK_BLOCKS_AT_ONCE];
         for (int i = 0; i < blocks; i++) {
             keys[i] = fk_keys(a, s, in.slot, t, group, b + i);
-            const int ahead = b + i + FK_KEYS_AHEAD < end ? b + i + FK_KEYS_AHEAD : end - 1;
-            fk_ask_for(fk_keys(a, s, in.slot, t, group, ahead), fk_kept_bytes(a.keys, a.width));
+            if (s->n_tokens <= FK_FEW_TOKENS && b + i + FK_KEYS_AHEAD < end)
+                fk_ask_for(fk_keys(a, s, in.slot, t, group, b + i + FK_KEYS_AHEAD),
+                           fk_kept_bytes(a.keys, a.width));
         }
         for (int h = 0; h < shared; h += most) {
             const int at = (head0 + h) * a.width;
@@ -167,7 +175,7 @@ FK_INLINE void fk_scores(const struct fk_attention a, const struct fk_step *s,
                 for (int i = 0; i < blocks; i++)
                     for (int k = 0; k < most && h + k < shared; k++) {
                         const struct fk_codes one = {codes.codes + k * a.width, codes.scales + k,
-                                                     codes.sums + k, 0};
+                                                     codes.starts + k, 0};
                         fk_dots(a, keys + i, one, query + k * a.width, 1, 1, dot);
                         dot[i][k] = dot[0][0];
                         fk_score(a, dot[0][0], (b + i) * FK_BLOCK_TOKENS, first, position,
@@ -188,6 +196,19 @@ FK_INLINE void fk_scores(const struct fk_attention a, const struct fk_step *s,
     }
 }
 
+/* A block's values from position `from` to `to`, weighted, into the sums of a few heads. */
+FK_INLINE void fk_add_values(enum fk_kept kept, const char *values, int padded,
+                             float weight[FK_VECTORS_AT_ONCE][FK_LANES], int from, int to, int heads,
+                             int vectors,
+                             fk_f32x16 sum[FK_VECTORS_AT_ONCE][FK_VECTORS_AT_ONCE]) {
+    for (int j = from; j <= to; j++)
+        for (int v = 0; v < vectors; v++) {
+            const fk_f32x16 value = fk_load_kept(kept, values, (size_t)(j * padded + v * FK_LANES));
+            for (int h = 0; h < heads; h++)
+                sum[h][v] = fk_fma16(fk_splat(weight[h][j]), value, sum[h][v]);
+        }
+}
+
 /* Sums of values [heads][padded] weighted by scores, for up to FK_VECTORS_AT_ONCE vectors of them. */
 FK_INLINE void fk_weighted(const struct fk_attention a, const struct fk_step *s,
                            const struct fk_attended in, int t, int group, int begin, int end,
@@ -200,8 +221,9 @@ FK_INLINE void fk_weighted(const struct fk_attention a, const struct fk_step *s,
     for (int b = begin; b < end; b++) {
         const int start = b * FK_BLOCK_TOKENS;
         const char *values = fk_values(a, s, in.slot, t, group, b);
-        const int ahead = b + FK_VALUES_AHEAD < end ? b + FK_VALUES_AHEAD : end - 1;
-        fk_ask_for(fk_values(a, s, in.slot, t, group, ahead), fk_kept_bytes(a.values, padded));
+        if (s->n_tokens <= FK_FEW_TOKENS && b + FK_VALUES_AHEAD < end)
+            fk_ask_for(fk_values(a, s, in.slot, t, group, b + FK_VALUES_AHEAD),
+                       fk_kept_bytes(a.values, padded));
         const int from = first > start ? first - start : 0;
         const int to = position - start < FK_BLOCK_TOKENS - 1 ? position - start : FK_BLOCK_TOKENS - 1;
         float weight[FK_VECTORS_AT_ONCE][FK_LANES];
@@ -211,13 +233,11 @@ FK_INLINE void fk_weighted(const struct fk_attention a, const struct fk_step *s,
                 w = w * fk_load16((const float *)(const void *)(values + FK_LANES * padded));
             fk_store16(weight[h], w);
         }
-        for (int j = from; j <= to; j++)
-            for (int v = 0; v < vectors; v++) {
-                const fk_f32x16 value =
-                    fk_load_kept(a.values, values, (size_t)(j * padded + d + v * FK_LANES));
-                for (int h = 0; h < heads; h++)
-                    sum[h][v] = fk_fma16(fk_splat(weight[h][j]), value, sum[h][v]);
-            }
+        const char *own = values + (size_t)d * fk_item_bytes(a.values);
+        if (from == 0 && to == FK_BLOCK_TOKENS - 1)
+            fk_add_values(a.values, own, padded, weight, 0, FK_BLOCK_TOKENS - 1, heads, vectors, sum);
+        else
+            fk_add_values(a.values, own, padded, weight, from, to, heads, vectors, sum);
     }
     for (int h = 0; h < heads; h++)
         for (int v = 0; v < vectors; v++) fk_store16(out + h * padded + d + v * FK_LANES, sum[h][v]);

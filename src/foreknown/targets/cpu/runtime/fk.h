@@ -34,7 +34,7 @@ struct fk_step {
     struct fk_program *program;
     int32_t n_tokens, n_rows, max_blocks, n_threads, alone;
     const int32_t *tokens, *positions, *sequence, *block_tables, *rows;
-    const char *weights; /* the artifact's packed constants, mapped */
+    const char *weights; /* the artifact's packed constants */
     char *arena;         /* values between phases */
     char *scratch;       /* one piece of scratch_bytes for each thread */
     char *own;           /* lone rows of every thread but the first, own_bytes each */

@@ -13,11 +13,11 @@
 
 enum { FK_PANEL_ROWS = 32, FK_PANEL_LANES = 2, FK_SCALES_BYTES = FK_PANEL_ROWS * 2 };
 
-/* Where a linear finds its rows: codes, scales and sums of each, `stride` bytes apart. */
+/* Where a linear finds its rows: codes, scales and starts of each, `stride` bytes apart. */
 struct fk_codes {
     const int8_t *codes;
     const float *scales;
-    const int32_t *sums;
+    const int32_t *starts;
     size_t stride;
 };
 
@@ -67,9 +67,9 @@ FK_INLINE void fk_lowbit_tile(const char *panel, int bits, int group, struct fk_
         const int halves = bits == 4 && tokens <= 2 ? 2 : 1;
         fk_i32x16 sum[8][FK_PANEL_LANES][2];
         for (int t = 0; t < tokens; t++) {
-            const int32_t of_x = *(const int32_t *)((const char *)x.sums + (size_t)t * x.stride + 4 * g);
+            const int32_t start = *(const int32_t *)((const char *)x.starts + (size_t)t * x.stride + 4 * g);
             for (int p = 0; p < FK_PANEL_LANES; p++) {
-                sum[t][p][0] = bits == 4 ? fk_start4(of_x) : fk_start8(of_x);
+                sum[t][p][0] = fk_start(start);
                 sum[t][p][1] = (fk_i32x16){0};
             }
         }
@@ -84,21 +84,18 @@ FK_INLINE void fk_lowbit_tile(const char *panel, int bits, int group, struct fk_
                     __builtin_prefetch(ahead + FK_SCALES_BYTES + (size_t)j * step + p * 64, 0, 2);
                 w[p][0] = fk_load64(line);
                 if (bits == 4) {
-                    w[p][1] = w[p][0] >> 4;
-                    w[p][0] &= 15;
+                    w[p][1] = fk_low_codes(w[p][0] >> 4);
+                    w[p][0] = fk_low_codes(w[p][0]);
                 }
             }
             for (int t = 0; t < tokens; t++) {
                 const int8_t *own = (const int8_t *)((const char *)x.codes + (size_t)t * x.stride) +
                                     (size_t)g * (size_t)group + (size_t)j * 32 / (size_t)bits;
                 for (int p = 0; p < FK_PANEL_LANES; p++) {
-                    if (bits == 4) {
-                        sum[t][p][0] = fk_dot4(sum[t][p][0], w[p][0], fk_four_codes(own));
+                    sum[t][p][0] = fk_dot(sum[t][p][0], w[p][0], fk_four_codes(own));
+                    if (bits == 4)
                         sum[t][p][halves - 1] =
-                            fk_dot4(sum[t][p][halves - 1], w[p][1], fk_four_codes(own + 4));
-                    } else {
-                        sum[t][p][0] = fk_dot8(sum[t][p][0], w[p][0], fk_four_codes(own));
-                    }
+                            fk_dot(sum[t][p][halves - 1], w[p][1], fk_four_codes(own + 4));
                 }
             }
         }
@@ -148,9 +145,9 @@ FK_INLINE void fk_lowbit(const char *w, int bits, int group, fk_tile_function *c
                     const struct fk_codes own = {
                         (const int8_t *)((const char *)x.codes + skip),
                         (const float *)(const void *)((const char *)x.scales + skip),
-                        (const int32_t *)(const void *)((const char *)x.sums + skip), x.stride};
+                        (const int32_t *)(const void *)((const char *)x.starts + skip), x.stride};
                     const char *panel = w + (size_t)p * panel_bytes;
-                    const int ask = by_panel && tokens > 4 && j == pieces - 1 && p + 1 < end;
+                    const int ask = by_panel && tokens > 3 && j == pieces - 1 && p + 1 < end;
                     tiles[rows - 1](panel, own, y + (size_t)from * y_stride + p * FK_PANEL_ROWS,
                                     y_stride, width / group, outputs - p * FK_PANEL_ROWS,
                                     ask ? panel + panel_bytes : NULL);
@@ -202,7 +199,7 @@ FK_INLINE float fk_lowbit_element(const char *w, int bits, int group, int width,
     const size_t byte = (j / of_line * FK_PANEL_LANES + row / FK_LANES) * 64 + row % FK_LANES * 4 + j % 4;
     const int code = ((const uint8_t *)at)[FK_SCALES_BYTES + byte];
     if (bits == 8) return (float)(code - 128) * scale;
-    return (float)((j % 8 < 4 ? code & 15 : code >> 4) - 8) * scale;
+    return (float)(fk_codebook[j % 8 < 4 ? code & 15 : code >> 4] - 128) * scale;
 }
 
 #endif

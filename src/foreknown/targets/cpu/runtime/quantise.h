@@ -2,7 +2,8 @@
  *
  * What it computes, and in which order, is defined by quantise_weights in graph/quantise.py.
  * Sixteen candidates are weighed at once, one sum of squares each, and the trees of their sums
- * are halved together; the least-squares steps take sixteen groups at once in the same way. */
+ * are halved together; the least-squares steps take sixteen groups at once in the same way.
+ * The table of instructions stands before this file: it brings the codebook. */
 #ifndef FK_QUANTISE_H
 #define FK_QUANTISE_H
 
@@ -14,14 +15,13 @@
 #define FK_UNROLL
 #endif
 
-enum { FK_CANDIDATES = 64, FK_REFINEMENTS = 2 };
+enum { FK_CANDIDATES4 = 32, FK_CANDIDATES8 = 64, FK_REFINEMENTS = 2 };
 
-/* One over EXTREMES[4] of graph/quantise.py; again with the other sign. */
-static const float fk_factors4[FK_CANDIDATES / 2] = {
-    1 / 7.0f,   1 / 8.0f,   1 / 6.0f,   1 / 6.25f,  1 / 6.5f,   1 / 6.625f, 1 / 6.75f,  1 / 6.875f,
-    1 / 7.125f, 1 / 7.25f,  1 / 7.375f, 1 / 7.5f,   1 / 7.625f, 1 / 7.75f,  1 / 7.875f, 1 / 8.125f,
-    1 / 8.25f,  1 / 8.375f, 1 / 8.5f,   1 / 8.625f, 1 / 8.75f,  1 / 8.875f, 1 / 9.0f,   1 / 9.25f,
-    1 / 9.5f,   1 / 10.0f,  1 / 10.5f,  1 / 11.0f,  1 / 12.0f,  1 / 13.0f,  1 / 14.5f,  1 / 16.0f,
+/* EXTREMES[4] of graph/quantise.py. */
+static const float fk_extremes4[FK_CANDIDATES4] = {
+    127,  -127, 80,   84,   90,   96,   100,  102,  104,  106,  110,
+    114,  120,  135,  145,  -90,  -94,  -98,  -102, -106, -110, -116,
+    -120, -124, -130, -132, -136, -140, -144, -150, -156, -166,
 };
 
 /* EXTREMES[8]. */
@@ -55,10 +55,32 @@ FK_INLINE uint16_t fk_f16_bits(float x) {
     return (uint16_t)(sign | (size < 0x38800000 ? small : normal));
 }
 
-FK_INLINE fk_f32x16 fk_codes16(fk_f32x16 w, float inverse, float low, float high) {
-    fk_f32x16 y = w * inverse;
-    y = fk_select16(y < low, fk_splat(low), y);
-    y = fk_select16(y > high, fk_splat(high), y);
+struct fk_format {
+    int bits, group, candidates;
+    fk_f32x16 book, midpoints; /* of 4 bits; no cell has the last midpoint */
+};
+
+FK_INLINE fk_f32x16 fk_clamp16(fk_f32x16 y, float most) {
+    y = fk_select16(y < -most, fk_splat(-most), y);
+    return fk_select16(y > most, fk_splat(most), y);
+}
+
+/* The nearest code of 4 bits: one more than the last whose upper midpoint lies below.
+ *
+ * Where codes lie is almost a parabola on each side of 0. This one takes each midpoint to a cell
+ * of its own, at least 0.15 from the ends of it, so one comparison says on which side y is. */
+FK_INLINE fk_f32x16 fk_nearest_in_book(fk_f32x16 y, const struct fk_format *f) {
+    y = fk_clamp16(y, 120.0f); /* beyond, nothing changes */
+    const fk_f32x16 size = (fk_f32x16)((fk_i32x16)y & 0x7fffffff);
+    const fk_f32x16 slope = fk_fma16(size, fk_splat(-0.0004f), fk_splat(0.1065f));
+    const fk_f32x16 place = fk_fma16(y, slope, fk_splat(7.75f));
+    const fk_i32x16 cell = __builtin_convertvector(place, fk_i32x16);
+    return fk_lookup16(f->book, cell - (fk_lookup16(f->midpoints, cell) < y));
+}
+
+FK_INLINE fk_f32x16 fk_codes16(fk_f32x16 w, float inverse, const struct fk_format *f) {
+    if (f->bits == 4) return fk_nearest_in_book(w * inverse, f);
+    fk_f32x16 y = fk_clamp16(w * inverse, 127.0f);
 #if defined(__clang__)
     return __builtin_elementwise_rint(y);
 #else
@@ -117,31 +139,31 @@ FK_INLINE fk_f32x16 fk_tree_least(fk_f32x16 key[FK_LANES], fk_f32x16 value[FK_LA
     return value[0];
 }
 
-struct fk_format {
-    int bits, group;
-    float low, high;
-};
+/* The number of largest size, of two such the negative one. */
+FK_INLINE float fk_extreme(const float *w, int n) {
+    uint32_t most = 0;
+    for (int i = 0; i < n; i++) {
+        const uint32_t size_and_sign = fk_bits(w[i]) << 1 | fk_bits(w[i]) >> 31;
+        most = size_and_sign > most ? size_and_sign : most;
+    }
+    return fk_from_bits(most >> 1 | most << 31);
+}
 
 /* Weighs all candidates of one group: of each lane the least error, and in the result its scale. */
-FK_INLINE fk_f32x16 fk_search(const float *w, const float *importance, const float *factors,
-                              struct fk_format f, fk_f32x16 *least) {
-    uint32_t most = 0;
-    for (int i = 0; i < f.group; i++) {
-        const uint32_t size = fk_bits(w[i]) & 0x7fffffff;
-        most = size > most ? size : most;
-    }
+FK_INLINE fk_f32x16 fk_search(const float *w, const float *importance, float extreme,
+                              const float *factors, const struct fk_format *f,
+                              fk_f32x16 *least) {
     fk_f32x16 best = {0}, error = fk_splat(FK_INF);
-    for (int c = 0; c < FK_CANDIDATES; c += FK_LANES) {
-        const fk_f32x16 scale = fk_as_scale(fk_load16(factors + c) * fk_from_bits(most));
+    for (int c = 0; c < f->candidates; c += FK_LANES) {
+        const fk_f32x16 scale = fk_as_scale(fk_load16(factors + c) * extreme);
         if (c == 0) best = scale;
-        if (best[0] == FK_INF) break; /* not even plain rounding has a scale */
         const fk_f32x16 inverse = 1.0f / scale;
         fk_f32x16 sum[FK_LANES];
         FK_UNROLL
         for (int i = 0; i < FK_LANES; i++)
-            for (int j = 0; j < f.group; j += FK_LANES) {
+            for (int j = 0; j < f->group; j += FK_LANES) {
                 const fk_f32x16 own = fk_load16(w + j);
-                const fk_f32x16 rest = own - scale[i] * fk_codes16(own, inverse[i], f.low, f.high);
+                const fk_f32x16 rest = own - scale[i] * fk_codes16(own, inverse[i], f);
                 fk_f32x16 square = rest * rest;
                 if (importance) square = fk_load16(importance + j) * square;
                 sum[i] = j == 0 ? square : sum[i] + square;
@@ -156,15 +178,18 @@ FK_INLINE fk_f32x16 fk_search(const float *w, const float *importance, const flo
 
 /* n <= 16 groups, the first of them number `first` of a row. */
 FK_INLINE void fk_quantise_groups(const float *w, int n, const float *importance, int first,
-                                  int of_row, const float *factors, struct fk_format f, int8_t *q,
-                                  uint16_t *scale_f16) {
+                                  int of_row, const float *factors, const struct fk_format *f,
+                                  int8_t *q, uint16_t *scale_f16) {
+    const int group = f->group;
     const float *weight[FK_LANES];
-    fk_f32x16 bests[FK_LANES], errors[FK_LANES], error;
+    fk_f32x16 bests[FK_LANES], errors[FK_LANES], error, extreme = {0};
     for (int g = n; g < FK_LANES; g++) bests[g] = errors[g] = fk_splat(1.0f);
     for (int g = 0; g < n; g++) {
-        const size_t column = (size_t)((first + g) % of_row) * (size_t)f.group;
+        const size_t column = (size_t)((first + g) % of_row) * (size_t)group;
         weight[g] = importance ? importance + column : NULL;
-        bests[g] = fk_search(w + g * f.group, weight[g], factors, f, &errors[g]);
+        const float own = fk_extreme(w + g * group, group);
+        extreme[g] = f->bits == 4 ? own : fk_from_bits(fk_bits(own) & 0x7fffffff);
+        bests[g] = fk_search(w + g * group, weight[g], extreme[g], factors, f, &errors[g]);
     }
     fk_f32x16 best = fk_tree_least(errors, bests, &error), now = best;
 
@@ -173,9 +198,9 @@ FK_INLINE void fk_quantise_groups(const float *w, int n, const float *importance
         for (int g = n; g < FK_LANES; g++) errors[g] = products[g] = squares[g] = fk_splat(1.0f);
         const fk_f32x16 inverse = 1.0f / now;
         for (int g = 0; g < n; g++)
-            for (int j = 0; j < f.group; j += FK_LANES) {
-                const fk_f32x16 own = fk_load16(w + g * f.group + j);
-                const fk_f32x16 codes = fk_codes16(own, inverse[g], f.low, f.high);
+            for (int j = 0; j < group; j += FK_LANES) {
+                const fk_f32x16 own = fk_load16(w + g * group + j);
+                const fk_f32x16 codes = fk_codes16(own, inverse[g], f);
                 const fk_f32x16 rest = own - now[g] * codes;
                 fk_f32x16 square = rest * rest, weighted = codes;
                 if (importance) {
@@ -195,50 +220,60 @@ FK_INLINE void fk_quantise_groups(const float *w, int n, const float *importance
         now = fk_select16(usable, fk_as_scale(fitted), now);
     }
 
-    for (int g = 0; g < n; g++) {
-        const float inverse = 1.0f / best[g];
-        fk_i8x16 any = {0};
-        for (int j = 0; j < f.group; j += FK_LANES) {
-            const fk_f32x16 own = fk_load16(w + g * f.group + j);
-            const fk_i32x16 wide =
-                __builtin_convertvector(fk_codes16(own, inverse, f.low, f.high), fk_i32x16);
-            const fk_i8x16 codes = __builtin_convertvector(wide, fk_i8x16);
-            memcpy(q + g * f.group + j, &codes, sizeof codes);
-            any |= codes;
+    for (int g = 0; g < n; g++)
+        for (int j = 0; j < group; j += FK_LANES) {
+            const fk_f32x16 own = fk_load16(w + g * group + j);
+            fk_f32x16 square = own * own;
+            if (importance) square = fk_load16(weight[g] + j) * square;
+            errors[g] = j == 0 ? square : errors[g] + square;
         }
-        const fk_i8x16 zeros = {0};
-        const int none = memcmp(&any, &zeros, sizeof any) == 0 && inverse != 0.0f;
-        scale_f16[g] = none ? 0 : fk_f16_bits(best[g]);
+    const fk_f32x16 none = {0}, infinite = fk_splat(FK_INF);
+    const fk_f32x16 amax = (fk_f32x16)((fk_i32x16)extreme & 0x7fffffff);
+    best = fk_select16(fk_tree_sums(errors) < error, none, best);
+    best = fk_select16(amax <= 0x1p-25f, none, best);
+    best = fk_select16(fk_as_scale(amax * factors[0]) == infinite, infinite, best);
+    const fk_f32x16 inverse = fk_select16(best == none, none, 1.0f / best);
+    for (int g = 0; g < n; g++) {
+        for (int j = 0; j < group; j += FK_LANES) {
+            const fk_f32x16 own = fk_load16(w + g * group + j);
+            const fk_i32x16 wide =
+                __builtin_convertvector(fk_codes16(own, inverse[g], f), fk_i32x16);
+            const fk_i8x16 codes = __builtin_convertvector(wide, fk_i8x16);
+            memcpy(q + g * group + j, &codes, sizeof codes);
+        }
+        scale_f16[g] = fk_f16_bits(best[g]);
     }
 }
 
 FK_INLINE void fk_quantise_matrix(const float *w, int64_t n, int64_t k, const float *importance,
-                                  struct fk_format f, int8_t *q, uint16_t *scale_f16) {
-    const int half = FK_CANDIDATES / 2;
-    float factors[FK_CANDIDATES];
-    for (int c = 0; c < FK_CANDIDATES; c++)
-        factors[c] = f.bits == 8 ? 1.0f / fk_extreme8(c)
-                     : c < half  ? fk_factors4[c]
-                                 : -fk_factors4[c - half];
-    const int64_t of_row = k / f.group, groups = n * of_row;
+                                  int bits, int group, int8_t *q, uint16_t *scale_f16) {
+    struct fk_format f = {bits, group, bits == 4 ? FK_CANDIDATES4 : FK_CANDIDATES8};
+    for (int i = 0; i < FK_LANES; i++) f.book[i] = (float)fk_codebook[i] - 128.0f;
+    for (int i = 0; i + 1 < FK_LANES; i++) f.midpoints[i] = (f.book[i] + f.book[i + 1]) / 2;
+    float factors[FK_CANDIDATES8];
+    for (int c = 0; c < f.candidates; c++)
+        factors[c] = 1.0f / (bits == 4 ? fk_extremes4[c] : fk_extreme8(c));
+    const int64_t of_row = k / group, groups = n * of_row;
     for (int64_t g = 0; g < groups; g += FK_LANES) {
         const int count = groups - g < FK_LANES ? (int)(groups - g) : FK_LANES;
-        fk_quantise_groups(w + g * f.group, count, importance, (int)(g % of_row), (int)of_row,
-                           factors, f, q + g * f.group, scale_f16 + g);
+        fk_quantise_groups(w + g * group, count, importance, (int)(g % of_row), (int)of_row,
+                           factors, &f, q + g * group, scale_f16 + g);
     }
 }
 
 /* f32 [n, k] to codes [n, k] and scales [n, k / group]; group is a multiple of 16. */
 static void fk_quantise(const float *w, int64_t n, int64_t k, int bits, int group,
                         const float *importance_or_null, int8_t *q, uint16_t *scale_f16) {
-    const float low = bits == 4 ? -8.0f : -127.0f, high = bits == 4 ? 7.0f : 127.0f;
-#define FK_CASE(size, importance)                                                            \
-    fk_quantise_matrix(w, n, k, importance, (struct fk_format){bits, size, low, high}, q, scale_f16)
+#define FK_OF_BITS(bits, group, importance)                                                   \
+    fk_quantise_matrix(w, n, k, importance, bits, group, q, scale_f16)
+#define FK_CASE(group, importance)                                                            \
+    (bits == 4 ? FK_OF_BITS(4, group, importance) : FK_OF_BITS(8, group, importance))
     if (importance_or_null) FK_CASE(group, importance_or_null);
     else if (group == 32) FK_CASE(32, NULL);
     else if (group == 64) FK_CASE(64, NULL);
     else FK_CASE(group, NULL);
 #undef FK_CASE
+#undef FK_OF_BITS
 }
 
 #endif

@@ -28,10 +28,14 @@ FK_EXPORT void fk_pack_u32(const uint32_t *from, uint32_t *to, int64_t n, int64_
     }
 }
 
-/* Codes [n, k] and f16 scales [n, k / group] to panels of low-bit weights (plan/layout.py). */
+/* Codes [n, k] and f16 scales [n, k / group] to panels of low-bit weights (plan/layout.py): of 8
+ * bits as they are, of 4 by their places in the book. */
 FK_EXPORT void fk_pack_lowbit(const int8_t *codes, const uint16_t *scales, int64_t n, int64_t k,
                               int bits, int group, char *to) {
-    const int64_t line = bits == 4 ? 8 : 4, offset = bits == 4 ? 8 : 128;
+    uint8_t place[256] = {0}; /* of a code plus 128 */
+    for (int i = 0; i < 256; i++) place[i] = (uint8_t)(bits == 8 ? i : 0);
+    for (int i = 0; bits == 4 && i < 16; i++) place[fk_codebook[i]] = (uint8_t)i;
+    const int64_t line = bits == 4 ? 8 : 4;
     for (int64_t panel = 0; panel < n; panel += FK_PANEL_ROWS)
         for (int64_t g = 0; g < k; g += group) {
             for (int64_t r = panel; r < panel + FK_PANEL_ROWS; r++) {
@@ -42,8 +46,8 @@ FK_EXPORT void fk_pack_lowbit(const int8_t *codes, const uint16_t *scales, int64
             for (int64_t j = g; j < g + group; j += line)
                 for (int64_t r = panel; r < panel + FK_PANEL_ROWS; r++)
                     for (int64_t i = j; i < j + 4; i++) {
-                        int low = r < n ? codes[r * k + i] + (int)offset : (int)offset;
-                        int high = bits == 4 ? (r < n ? codes[r * k + i + 4] + 8 : 8) : 0;
+                        const int low = place[r < n ? codes[r * k + i] + 128 : 128];
+                        const int high = bits == 4 && r < n ? place[codes[r * k + i + 4] + 128] : 0;
                         *to++ = (char)(low | high << 4);
                     }
         }
@@ -101,7 +105,7 @@ FK_EXPORT int32_t fk_dot_codes(int64_t times, int32_t x) {
     fk_i32x16 sum[12] = {{0}};
     fk_u8x64 codes = (fk_u8x64){0} + (uint8_t)(x + 1);
     for (int64_t t = 0; t < times; t++) {
-        for (int j = 0; j < 12; j++) sum[j] = fk_dot4(sum[j], codes, x);
+        for (int j = 0; j < 12; j++) sum[j] = fk_dot(sum[j], codes, x);
         __asm__ volatile("" : "+r"(x)); /* or the compiler would multiply once */
     }
     int32_t result = 0;

@@ -1,0 +1,134 @@
+"""Guesses what comes next: what came, the last time, after what stands at the text's end now.
+
+Knows nothing of models and their costs: it looks at one sequence's own tokens, prompt and output
+alike.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foreknown.engine.acceptance import Acceptance
+
+_LONGEST = 32
+"""A match that is looked up is not measured further back; followed, it grows without end."""
+
+_BASE = 0x1E3779B9
+_MASK = 2**30 - 1  # what Python holds in one digit
+_SQUARE = _BASE * _BASE & _MASK
+
+
+class SuffixMatcher:
+    """The longest recent match of a text's end within the text, kept as the text grows.
+
+    A match that goes on is followed; where it ends, the latest places of the last 4 and of the
+    last 2 tokens are looked up by their hashes. Each token takes the same few operations,
+    however long the text is.
+
+    Attributes:
+        length: how many tokens at the end are the same as those at the match; 0 without one.
+    """
+
+    __slots__ = ("_fours", "_next", "_pair_hashes", "_pairs", "_tokens", "length")
+
+    def __init__(self, tokens: NDArray[np.int32]) -> None:
+        before = tokens[:-1]
+        pairs, fours = _hashes(before)
+        ends = range(1, len(before) + 1)
+        self.length = 0
+        self._next = 0  # the place after the match
+        self._tokens: list[int] = before.tolist()
+        self._pairs = dict(zip(pairs, ends, strict=True))  # hash of two tokens → their latest end
+        self._fours = dict(zip(fours, ends, strict=True))
+        self._pair_hashes = [0, 0, *pairs[-2:]][-2:]  # up to the last two places
+        self.extend(tokens[-1:].tolist())
+
+    def extend(self, new: list[int]) -> list[tuple[int, bool]]:
+        """Take more tokens; gives the length of each match and whether it proposed the token."""
+        tokens, pairs, fours = self._tokens, self._pairs, self._fours
+        length, match = self.length, self._next
+        before, last = self._pair_hashes
+        proposals = []
+        for token in new:
+            if length:
+                right = tokens[match] == token
+                proposals.append((length, right))
+                length, match = (length + 1, match + 1) if right else (0, 0)
+            pair = ((tokens[-1] if tokens else 0) * _BASE + token) & _MASK
+            four = (before * _SQUARE + pair) & _MASK
+            before, last = last, pair
+            tokens.append(token)
+            end = len(tokens)
+            pair_end, pairs[pair] = pairs.get(pair), end
+            four_end, fours[four] = fours.get(four), end
+            if length < 4:
+                for earlier in (four_end, pair_end):
+                    if earlier is not None:
+                        common = self._common(earlier, end)
+                        if common > max(length, 1):
+                            length, match = common, earlier
+        self.length, self._next, self._pair_hashes = length, match, [before, last]
+        return proposals
+
+    def propose(self, n_tokens: int) -> list[int]:
+        """What comes next if the text goes on as it did after the match; nothing without one.
+
+        A match that reaches up to the text's end is a text that repeats itself: so does this.
+        """
+        if not self.length or not n_tokens:
+            return []
+        after = self._tokens[self._next : self._next + n_tokens]
+        return (after * -(-n_tokens // len(after)))[:n_tokens]
+
+    def _common(self, earlier: int, end: int) -> int:
+        """How many tokens before two places agree; hashes alone may be equal by chance."""
+        tokens, n = self._tokens, 0
+        while n < _LONGEST and n < earlier and tokens[earlier - 1 - n] == tokens[end - 1 - n]:
+            n += 1
+        return n
+
+
+class Drafter:
+    """One sequence's guesses, and how likely they are to be right.
+
+    Reads the sequence's tokens when it is asked to, one by one or many at once: what it knows
+    then is the same.
+
+    Attributes:
+        n_read: tokens of the sequence that are known here.
+        chance: that the first draft is right; 0 if there is none.
+    """
+
+    __slots__ = ("acceptance", "chance", "matcher", "n_read")
+
+    def __init__(self, tokens: NDArray[np.int32]) -> None:
+        self.matcher = SuffixMatcher(tokens)
+        self.acceptance = Acceptance()
+        self.n_read = len(tokens)
+        self.chance = self.acceptance.chance(self.matcher.length)
+
+    def read(self, tokens: NDArray[np.int32]) -> None:
+        """Take the tokens that have come since, and learn from each, guessed in a step or not."""
+        for length, right in self.matcher.extend(tokens[self.n_read :].tolist()):
+            self.acceptance.learn(length, right)
+        self.n_read = len(tokens)
+        self.chance = self.acceptance.chance(self.matcher.length)
+
+    def survival(self, n_drafts: int) -> list[float]:
+        """The chances that the first 1, 2, … drafts are all right; empty if there are none."""
+        length = self.matcher.length
+        return self.acceptance.survival(length, n_drafts) if length else []
+
+    def propose(self, n_drafts: int) -> list[int]:
+        """The next tokens, as they were at the match."""
+        return self.matcher.propose(n_drafts)
+
+
+def _hashes(tokens: NDArray[np.int32]) -> tuple[list[int], list[int]]:
+    """At each place, those of the 2 and of the 4 tokens up to there; before the first are zeros."""
+    padded = np.concatenate([np.zeros(3, np.uint64), tokens.astype(np.uint64)])
+    base = np.uint64(_BASE)
+    pairs = padded[:-1] * base + padded[1:]
+    fours = pairs[:-2] * np.uint64(_SQUARE) + pairs[2:]
+    return (pairs[2:] & np.uint64(_MASK)).tolist(), (fours & np.uint64(_MASK)).tolist()

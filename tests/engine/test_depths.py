@@ -1,0 +1,126 @@
+"""How many drafts are worth it: more for likelier ones and cheaper steps, and never at a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import accumulate, product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foreknown.engine.speculation import MARGIN, MAX_DRAFTS, choose_depths
+from foreknown.engine.step_times import StepTimes, unmeasured
+
+CHANCES = st.floats(0, 1)
+SURVIVALS = st.lists(
+    st.lists(CHANCES, max_size=4).map(lambda each: list(accumulate(each, lambda a, b: a * b))),
+    min_size=1,
+    max_size=3,
+)
+COSTS = st.lists(st.floats(0, 1), min_size=16, max_size=16).map(lambda more: list(accumulate(more)))
+
+
+def table(costs: list[float]) -> Callable[[int], float]:
+    return lambda n_tokens: 1 + costs[n_tokens - 1]
+
+
+def rate(survivals: list[list[float]], depths: tuple[int, ...], seconds: object) -> float:
+    expected = sum(1 + sum(own[:n]) for own, n in zip(survivals, depths, strict=True))
+    assert callable(seconds)
+    return float(expected / seconds(len(depths) + sum(depths)))
+
+
+@given(SURVIVALS, COSTS, st.integers(0, 12))
+def test_no_other_depths_promise_more(
+    survivals: list[list[float]], costs: list[float], room: int
+) -> None:
+    seconds = table(costs)
+    depths = tuple(choose_depths(survivals, len(survivals), room, seconds))
+    assert sum(depths) <= room
+    assert all(n <= len(own) for n, own in zip(depths, survivals, strict=True))
+    all_depths = product(*(range(len(own) + 1) for own in survivals))
+    best = max(rate(survivals, d, seconds) for d in all_depths if sum(d) <= room)
+    nothing = rate(survivals, (0,) * len(survivals), seconds)
+    if any(depths):
+        assert rate(survivals, depths, seconds) == pytest.approx(best, rel=1e-12)
+        assert rate(survivals, depths, seconds) > nothing * MARGIN * (1 - 1e-12)
+    else:
+        assert best <= nothing * MARGIN * (1 + 1e-12)
+
+
+def depth(chance: float, each: float) -> int:
+    """Of one sequence, if all drafts are as likely and each further token costs the same."""
+    survival = [chance ** (n + 1) for n in range(MAX_DRAFTS)]
+    return choose_depths([survival], 1, MAX_DRAFTS, lambda n: 1 + each * (n - 1))[0]
+
+
+@given(CHANCES, CHANCES, st.floats(0.001, 2))
+def test_likelier_drafts_go_deeper(one: float, other: float, each: float) -> None:
+    assert depth(min(one, other), each) <= depth(max(one, other), each)
+
+
+@given(CHANCES, st.floats(0.001, 2), st.floats(0.001, 2))
+def test_dearer_tokens_go_less_deep(chance: float, one: float, other: float) -> None:
+    assert depth(chance, max(one, other)) <= depth(chance, min(one, other))
+
+
+def test_certain_and_free_drafts_are_all_taken_and_hopeless_ones_never() -> None:
+    assert depth(1.0, 0.001) == MAX_DRAFTS
+    assert depth(0.0, 0.001) == 0
+    assert depth(0.9, 1.0) == 0, "a token that costs a step of its own cannot be won"
+
+
+def test_the_likeliest_come_first_whosever_they_are() -> None:
+    survivals = [[0.5, 0.1], [0.9, 0.8], []]
+    assert choose_depths(survivals, 3, 3, lambda n: 1.0) == [1, 2, 0]
+    assert choose_depths(survivals, 3, 1, lambda n: 1.0) == [0, 1, 0]
+    assert choose_depths(survivals, 3, 0, lambda n: 1.0) == [0, 0, 0]
+    assert choose_depths([[], []], 2, 9, lambda n: 1.0) == [0, 0]
+
+
+def test_a_step_that_fills_up_for_nothing_is_filled() -> None:
+    """Costs go in stairs: a fourth token may be worth it where a second is not."""
+    stairs = [0, 1.0, 1.9, 1.95, 2.0]
+    survival = [0.7, 0.5, 0.4]
+    assert choose_depths([survival], 1, 3, lambda n: stairs[n]) == [3]
+
+
+# ---- what steps take ---------------------------------------------------------------------
+
+
+def test_what_is_told_holds_where_time_goes_by_it() -> None:
+    told = lambda n: 0.01 * (1 + n / 10)  # noqa: E731
+    times = StepTimes(told)
+    for n in (1, 1, 8, 3, 1, 5):
+        times.observe(n, told(n))
+        assert [times.seconds(n) for n in range(1, 9)] == pytest.approx(
+            [told(n) for n in range(1, 9)]
+        )
+
+
+def test_the_clock_corrects_scale_and_shape() -> None:
+    times = StepTimes(unmeasured)
+    times.observe(1, 3.0)
+    assert times.seconds(4) == pytest.approx(3 * unmeasured(4)), "as far off as its neighbour"
+    times.observe(8, 3.0)
+    assert times.seconds(8) == pytest.approx(3.0)
+    assert 3.0 < times.seconds(4) < 3 * unmeasured(4), "between its neighbours"
+    for _ in range(64):
+        times.observe(1, 6.0)
+    assert times.seconds(1) == pytest.approx(6.0, rel=0.05)
+
+
+def test_a_burst_counts_little_and_is_forgotten() -> None:
+    times = StepTimes(lambda n: 1.0)
+    for _ in range(20):
+        times.observe(1, 1.0)
+    times.observe(1, 1000.0)
+    assert times.seconds(1) < 1.1
+    times.observe(8, 1000.0)
+    assert times.seconds(8) == 1000.0
+    for _ in range(600):
+        times.observe(1, 1.0)
+    assert times.seconds(8) == pytest.approx(1.0, rel=0.01)
+    times.observe(1, 0.0)  # a clock that stands still teaches nothing
+    assert times.seconds(1) == pytest.approx(1.0, rel=0.01)
