@@ -61,7 +61,7 @@ def parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT|SHAPE")
-    parser.add_argument("--ours", type=names, default="int4,int4@64,int8", help="our formats of weights")
+    parser.add_argument("--ours", type=names, default="int4,int4@64,int8", help="our formats")
     parser.add_argument("--peers", type=names, default=",".join(PEERS), help="or none")
     parser.add_argument("--environment", type=Path, default=Path("build/peers"))
     parser.add_argument("--work", type=Path, default=Path("build/peers-work"))

@@ -4,8 +4,8 @@
 
 Two kinds of answers to a passage of a book:
 
-    quote    sentences of the passage, word for word, each after a sentence that is not in it: an
-             answer that summarises and quotes
+    quote    three sentences of the passage in a row, word for word, after a sentence that is not in
+             it, and so on: an answer that summarises and quotes
     new      the book's next pages, which nothing foretells
 
 A model with random weights cannot quote, so its tokens are dictated: the engine samples from every
@@ -35,8 +35,8 @@ from foreknown.report.forecast import StepCosts, StepShape
 from foreknown.report.host import calibrate, host_threads, known_host
 from foreknown.report.tables import Table
 
-PASSAGE_SENTENCES, OWN_EVERY = 24, 3
-"""Sentences of a passage; one of so many in an answer is not from it."""
+PASSAGE_SENTENCES, QUOTED_SENTENCES = 24, 3
+"""Sentences of a passage, and of one quotation from it."""
 ROUNDS = 3
 
 
@@ -59,7 +59,7 @@ def main() -> int:
     parser.add_argument("model", type=Path, help="an artifact")
     parser.add_argument("--texts", type=Path, required=True, help="a directory of *.txt books")
     parser.add_argument("--tokenizer", type=Path, required=True, help="vocab.json and merges.txt")
-    parser.add_argument("--output", type=int, default=192, help="tokens of an answer")
+    parser.add_argument("--output", type=int, default=256, help="tokens of an answer")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     artifact = open_artifact(arguments.model)
@@ -81,11 +81,10 @@ def answers(
     start = len(book) // 3
     passage = book[start : start + PASSAGE_SENTENCES]
     new = book[start + PASSAGE_SENTENCES : start + 4 * PASSAGE_SENTENCES]
-    order = np.random.default_rng(0).permutation(PASSAGE_SENTENCES)
+    starts = np.random.default_rng(0).permutation(range(0, PASSAGE_SENTENCES, QUOTED_SENTENCES))
     quote = []
-    for i, at in enumerate(order):
-        quote += [other[len(other) // 2 + i]] if i % (OWN_EVERY - 1) == 0 else []
-        quote.append(passage[at])
+    for i, at in enumerate(starts):
+        quote += [other[len(other) // 2 + i], *passage[at : at + QUOTED_SENTENCES]]
 
     def ids(parts: list[str]) -> NDArray[np.int32]:
         return np.array(encoder.encode(" ".join(parts)).ids, np.int32)

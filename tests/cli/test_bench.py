@@ -51,7 +51,7 @@ def test_bench_for_people(
     assert ran.status == 0, ran.err
     assert "share of limit" in ran.out
     assert "planned" in ran.out
-    assert "GFLOP/s" in ran.err
+    assert "GOP/s" in ran.err
 
 
 def test_calibrate(foreknown: Foreknown, own_cache: Path) -> None:

@@ -131,7 +131,7 @@ def test_debug_shows_every_phase(
     assert ran.status == 0
     assert "prefill: mean of 1 steps" in ran.err
     assert "decode: mean of 3 steps" in ran.err
-    assert "GFLOP/s" in ran.err
+    assert "GOP/s" in ran.err
     assert "attend" in ran.err
 
 

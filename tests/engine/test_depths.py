@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import accumulate, product
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foreknown.engine.speculation import MARGIN, MAX_DRAFTS, choose_depths
+from foreknown.engine.detokenizer import NoText
+from foreknown.engine.sampling import SamplingParams
+from foreknown.engine.sequence import Sequence
+from foreknown.engine.speculation import (
+    ALLOWANCE,
+    LOOK_SECONDS,
+    MARGIN,
+    MAX_DRAFTS,
+    MOST_CREDIT,
+    MOST_DEBT,
+    Speculation,
+    choose_depths,
+)
 from foreknown.engine.step_times import StepTimes, unmeasured
 
 CHANCES = st.floats(0, 1)
@@ -111,6 +124,13 @@ def test_the_clock_corrects_scale_and_shape() -> None:
     assert times.seconds(1) == pytest.approx(6.0, rel=0.05)
 
 
+def test_of_the_first_steps_the_fastest_counts() -> None:
+    times = StepTimes(lambda n: 1.0)
+    for seconds in (30.0, 2.0, 40.0):
+        times.observe(1, seconds)
+    assert times.seconds(1) == 2.0
+
+
 def test_a_burst_counts_little_and_is_forgotten() -> None:
     times = StepTimes(lambda n: 1.0)
     for _ in range(20):
@@ -124,3 +144,88 @@ def test_a_burst_counts_little_and_is_forgotten() -> None:
     assert times.seconds(8) == pytest.approx(1.0, rel=0.01)
     times.observe(1, 0.0)  # a clock that stands still teaches nothing
     assert times.seconds(1) == pytest.approx(1.0, rel=0.01)
+
+
+# ---- the account of time won and lost ------------------------------------------------------
+
+
+def sequence(tokens: list[int]) -> Sequence:
+    return Sequence(
+        request_id="a",
+        number=0,
+        arrival_ns=0,
+        prompt=np.array(tokens, np.int32),
+        max_tokens=9,
+        params=SamplingParams(),
+        stop_ids=frozenset(),
+        seed=0,
+        detokenizer=NoText(),
+    )
+
+
+def looks_in_vain(step_seconds: float, n_steps: int) -> int:
+    """How often a sequence without repetition is looked at."""
+    speculation = Speculation(StepTimes(lambda n: step_seconds * n))
+    never_repeats = sequence(list(range(50)))
+    n_looks = 0
+    for _ in range(n_steps):
+        if speculation.has_credit:
+            n_looks += 1
+            assert speculation.look([never_repeats]) == []
+        speculation.observe(1, 0, 1, step_seconds)
+    return n_looks
+
+
+def test_looks_in_vain_take_a_small_share_of_the_time() -> None:
+    for seconds in (20e-6, 200e-6, 2e-3):
+        limit = (ALLOWANCE * 3000 + MOST_CREDIT) * seconds
+        assert looks_in_vain(seconds, 3000) <= limit / LOOK_SECONDS + 2
+    assert looks_in_vain(15e-3, 3000) == 3000, "of a long step they are a small share anyway"
+
+
+def test_losses_must_be_earned_back_and_wins_last_a_while() -> None:
+    plain, wide = 0.01, 0.04
+    speculation = Speculation(StepTimes(lambda n: plain if n == 1 else wide))
+    for _ in range(20):
+        speculation.observe(1, 0, 1, plain)
+    speculation.observe(8, 7, 8, wide)
+    assert speculation.has_credit
+    n_losses = 0
+    while speculation.has_credit:
+        speculation.observe(8, 7, 1, wide)
+        n_losses += 1
+    assert n_losses == 1, "it lost three steps, where two may be lost"
+    n_steps = 0
+    while not speculation.has_credit:
+        speculation.observe(1, 0, 1, plain)
+        n_steps += 1
+    assert n_steps == pytest.approx(1 / ALLOWANCE, rel=0.1)
+    for _ in range(100):
+        speculation.observe(8, 7, 1, wide * 100)
+    n_steps = 0
+    while not speculation.has_credit:
+        speculation.observe(1, 0, 1, plain)
+        n_steps += 1
+    assert n_steps <= MOST_DEBT / ALLOWANCE + 1, "no debt lasts for ever"
+
+
+def test_a_burst_does_not_end_a_success() -> None:
+    speculation = Speculation(StepTimes(lambda n: 0.01 if n == 1 else 0.012))
+    for _ in range(20):
+        speculation.observe(1, 0, 1, 0.01)
+    for seconds in (0.012, 0.012, 5.0):
+        speculation.observe(8, 7, 8, seconds)
+    assert speculation.has_credit
+
+
+def test_several_sequences_are_weighed_together() -> None:
+    """Of three, one repeats itself; each has a token, and drafts are free."""
+    speculation = Speculation(StepTimes(lambda n: 1.0))
+    sequences = [sequence([1, 2, 3, 4]), sequence([1, 2, 3, 1, 2, 3]), sequence([5, 6])]
+    ((index, drafter),) = speculation.look(sequences)
+    assert index == 1
+    (depth,) = speculation.depths([drafter], [5], 3, 20)
+    assert depth == 5
+    assert drafter.propose(depth) == [1, 2, 3, 1, 2]
+    assert speculation.depths([drafter], [5], 3, 2) == [2]
+    assert speculation.depths([drafter], [0], 3, 20) == [0]

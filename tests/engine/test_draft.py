@@ -64,6 +64,15 @@ def test_a_longer_match_comes_before_a_later_one() -> None:
     assert matcher([5, 6, 1, 2, 7, 7, 1, 2, 8, 9, 5, 6, 1, 2]).propose(2) == [7, 7]
 
 
+def test_a_followed_match_gives_way_to_a_longer_one() -> None:
+    m, p, q, r = 1, 2, 3, 4
+    text = [m, p, q, r, 50, m, p, 60, 9, p, q, r, 70]
+    found = matcher([*text, m, p, q])
+    assert found.propose(2) == [r, 70], "the latest of those that end in p, q"
+    found.extend([r])
+    assert (found.length, found.propose(2)) == (4, [50, m])
+
+
 def test_what_repeats_itself_is_proposed_without_end() -> None:
     assert matcher([9, 1, 2, 3, 1, 2, 3]).propose(7) == [1, 2, 3, 1, 2, 3, 1]
     assert matcher([4, 4, 4]).propose(5) == [4] * 5

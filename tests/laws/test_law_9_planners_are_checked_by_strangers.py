@@ -50,16 +50,19 @@ def accepted(buffers: Sequence[Buffer]) -> bool:
 def meet(buffers: Sequence[Buffer]) -> bool:
     """Whether two values share a byte while both are needed, found by brute force.
 
-    A value is needed from the stage that writes it to the last that reads it.
+    A value is needed from the moment that it is written to the last at which it is read. Stages
+    between two meetings of the threads are one moment: a lone token's threads run ahead in them.
     """
     phases, _, results = example()
+    ends = {p.stage for p in phases if p.kind != "rows"}
+    moment = {p.stage: sum(end < p.stage for end in ends) for p in phases}
     lives: dict[Node, tuple[int, int]] = {}
     for phase in phases:
         for value in phase.outputs:
-            lives[value] = phase.stage, phase.stage
+            lives[value] = moment[phase.stage], moment[phase.stage]
     for phase in phases:
         for value in phase.inputs:
-            lives[value] = lives[value][0], max(lives[value][1], phase.stage)
+            lives[value] = lives[value][0], max(lives[value][1], moment[phase.stage])
     for value in results:
         lives[value] = lives[value][0], 10**6
     for i, a in enumerate(buffers):

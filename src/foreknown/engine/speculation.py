@@ -23,7 +23,7 @@ MARGIN = 1.05
 
 LOOK_SECONDS = 25e-6
 """What a look in vain at one sequence takes, with caches full of other things."""
-ALLOWANCE = 0.004
+ALLOWANCE = 0.003
 """Share of the time of steps without drafts that may go into looks and wrong drafts."""
 MOST_CREDIT, MOST_DEBT = 2, 4
 """Steps without drafts whose time may be lost after a success, or must be earned back."""
@@ -120,9 +120,13 @@ class Speculation:
         least = self._least_chances.get(n_plain)
         if least is None:
             plain = self.times.seconds(n_plain)
+            numbers = (
+                *range(1, MAX_DRAFTS),
+                *range(MAX_DRAFTS, MAX_DRAFTS * n_plain + 1, MAX_DRAFTS),
+            )
             least = self._least_chances[n_plain] = min(
                 (MARGIN * self.times.seconds(n_plain + n) / plain - 1) * n_plain / n
-                for n in range(1, MAX_DRAFTS + 1)
+                for n in numbers
             )
         return least
 
