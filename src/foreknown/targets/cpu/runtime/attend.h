@@ -13,9 +13,9 @@
 #define FK_ATTEND_H
 
 #include "fk.h"
+#include "kept.h"
 #include "lowbit.h"
 
-enum fk_kept { FK_KEPT_F32, FK_KEPT_BF16, FK_KEPT_INT8 };
 enum { FK_SPAN_BLOCKS = 64, FK_SPAN_TOKENS = FK_SPAN_BLOCKS * FK_BLOCK_TOKENS };
 enum { FK_HEADS_AT_ONCE = 8, FK_BLOCKS_AT_ONCE = 4, FK_VECTORS_AT_ONCE = 4 };
 /* Blocks lie anywhere, so the processor cannot foresee them: they are asked for so far ahead. Many
@@ -39,17 +39,6 @@ struct fk_attended {
     size_t out_stride;
 };
 
-FK_INLINE int fk_padded(int width) { return (width + FK_LANES - 1) / FK_LANES * FK_LANES; }
-
-FK_INLINE size_t fk_item_bytes(enum fk_kept kept) {
-    return kept == FK_KEPT_F32 ? 4 : kept == FK_KEPT_BF16 ? 2 : 1;
-}
-
-FK_INLINE size_t fk_kept_bytes(enum fk_kept kept, int width) {
-    const size_t scale = kept == FK_KEPT_INT8 ? 4 : 0;
-    return FK_BLOCK_TOKENS * ((size_t)width * fk_item_bytes(kept) + scale);
-}
-
 FK_INLINE const char *fk_keys(const struct fk_attention a, const struct fk_step *s, uint64_t slot,
                               int t, int group, int block) {
     const size_t keys = fk_kept_bytes(a.keys, a.width);
@@ -64,30 +53,6 @@ FK_INLINE const char *fk_values(const struct fk_attention a, const struct fk_ste
     const size_t values = fk_kept_bytes(a.values, fk_padded(a.value_width));
     const char *at = fk_block(s, slot, (size_t)a.groups * (keys + values), t, block * FK_BLOCK_TOKENS);
     return at + (size_t)a.groups * keys + (size_t)group * values;
-}
-
-/* One position's key, or value, as codes and a scale. */
-FK_INLINE void fk_store_key_codes(char *keys, int j, int width, const int8_t *codes, float scale) {
-    for (int d = 0; d < width; d++)
-        keys[(d / 4 * FK_BLOCK_TOKENS + j) * 4 + d % 4] = (char)(codes[d] ^ 0x80);
-    memcpy(keys + FK_BLOCK_TOKENS * width + j * 4, &scale, sizeof scale);
-}
-
-FK_INLINE void fk_store_value_codes(char *values, int j, int width, const int8_t *codes, float scale) {
-    memcpy(values + j * width, codes, (size_t)width);
-    memcpy(values + FK_BLOCK_TOKENS * width + j * 4, &scale, sizeof scale);
-}
-
-FK_INLINE fk_f32x16 fk_load_kept(enum fk_kept kept, const char *p, size_t i) {
-    if (kept == FK_KEPT_F32) return fk_load16((const float *)(const void *)p + i);
-    if (kept == FK_KEPT_BF16) return fk_load_bf16x16((const uint16_t *)(const void *)p + i);
-    fk_i8x16 codes;
-    memcpy(&codes, p + i, sizeof codes);
-    return __builtin_convertvector(codes, fk_f32x16);
-}
-
-FK_INLINE void fk_ask_for(const char *p, size_t bytes) {
-    for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(p + i);
 }
 
 /* The first position that a token sees. */
