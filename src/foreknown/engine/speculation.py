@@ -21,7 +21,7 @@ MAX_DRAFTS = 7
 MARGIN = 1.05
 """Drafts must promise so many times the tokens a second of a step without: estimates err."""
 
-LOOK_SECONDS = 25e-6
+LOOK_SECONDS = 40e-6
 """What a look in vain at one sequence takes, with caches full of other things."""
 ALLOWANCE = 0.003
 """Share of the time of steps without drafts that may go into looks and wrong drafts."""
