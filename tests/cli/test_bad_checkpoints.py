@@ -268,3 +268,10 @@ def test_ctrl_c_in_the_middle_of_a_compile(tiny_checkpoint: Path, tmp_path: Path
     assert out == ""
     assert err.strip() == "stopped"
     assert not place.exists()
+
+
+def test_a_calibration_text_that_is_not_there(
+    refused: Callable[..., str], checkpoint: Path, tmp_path: Path
+) -> None:
+    words = ("compile", checkpoint, "-o", tmp_path / "a", "--weights", "int4")
+    assert "calibration text" in refused(*words, "--calibration", tmp_path / "none.txt")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from foreknown import __version__
+from foreknown.artifact.calibration import column_importance
 from foreknown.artifact.destination import directory_for, require_replaceable
 from foreknown.artifact.format import (
     CHECKPOINT,
@@ -37,16 +38,16 @@ from foreknown.artifact.format import (
 from foreknown.artifact.origin import origin
 from foreknown.artifact.pack import pack
 from foreknown.artifact.record import plan_record
+from foreknown.artifact.sizes import program_sizes
 from foreknown.checkpoint import Checkpoint, open_checkpoint
 from foreknown.errors import CheckpointError, ForeknownError
 from foreknown.graph.ir import Graph
 from foreknown.graph.text import print_graph
 from foreknown.graph.verify import verify
-from foreknown.passes.lower_bits import StateFormat
+from foreknown.passes.lower_bits import Importance, StateFormat
 from foreknown.passes.pipeline import AS_STORED, Formats, optimise
 from foreknown.plan.plan import Limits, Plan, make_plan
-from foreknown.targets.cpu.program import Sizes
-from foreknown.targets.cpu.source import Source, generate
+from foreknown.targets.cpu.source import generate
 from foreknown.targets.cpu.toolchain import cached_shared_object, find_target
 from foreknown.targets.cpu.tools import file_checksum
 
@@ -64,6 +65,7 @@ class Options:
         weights: "as stored", "f32", "bf16", "int8" or "int4".
         state: of keys and values: "f32", "bf16" or "int8"; None goes with the weights.
         group: of int8 and int4 weights: 32 or 64 elements share a scale.
+        calibration: a text by which to tell which of their columns matter; "" goes by norms alone.
         context: tokens of the longest sequence; None takes the model's, up to DEFAULT_CONTEXT.
         target: an instruction set's name, or "host".
         trust_code: whether Python code in the checkpoint may run.
@@ -74,6 +76,7 @@ class Options:
     weights: str = "as stored"
     state: StateFormat | None = None
     group: int = 32
+    calibration: str = ""
     context: int | None = None
     target: str = "host"
     trust_code: bool = False
@@ -133,8 +136,14 @@ def compile_checkpoint(
         captured = _capture(source, options, checkpoint.config.max_position_embeddings)
         progress("capturing the graph", 1, 1)
     bits = options.formats.bits
+    importance: Importance = {}
+    if options.calibration and bits:
+        with clock.part("calibration"):
+            progress("running the calibration text", 0, 1)
+            importance = _importance(captured, checkpoint, options)
+            progress("running the calibration text", 1, 1)
     with clock.part("plan"):
-        graph = lower(captured.graph, captured.context, options.formats)
+        graph = lower(captured.graph, captured.context, options.formats, importance)
         limits = Limits(
             captured.context, min(options.max_tokens, captured.context), options.max_rows
         )
@@ -183,10 +192,28 @@ def compile_checkpoint(
     return Artifact(destination, manifest)
 
 
-def lower(graph: Graph, context: int, formats: Formats = AS_STORED) -> Graph:
+def _importance(captured: Any, checkpoint: Checkpoint, options: Options) -> Importance:
+    if not checkpoint.has_tokenizer:
+        raise CheckpointError(
+            "a calibration text needs a tokenizer, and there is none",
+            where=str(checkpoint.directory),
+            remedy="add tokenizer.json, or leave --calibration out",
+        )
+    return column_importance(
+        lower(captured.graph, captured.context),
+        captured.weights,
+        checkpoint.tokenizer.encode(options.calibration),
+        context=captured.context,
+        n_threads=len(os.sched_getaffinity(0)),
+    )
+
+
+def lower(
+    graph: Graph, context: int, formats: Formats = AS_STORED, importance: Importance | None = None
+) -> Graph:
     """Every pass, and the proof that rows are independent before and after."""
     verify(graph)
-    graph = optimise(graph, context=context, formats=formats)
+    graph = optimise(graph, context=context, formats=formats, importance=importance)
     verify(graph)
     return graph
 
@@ -196,23 +223,6 @@ def _capture(source: Path, options: Options, model_context: int | None) -> Any:
 
     context = options.context or min(model_context or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
     return capture(source, context=context, trust_code=options.trust_code)
-
-
-def program_sizes(plan: Plan, generated: Source) -> Sizes:
-    """What a plan's program must be given."""
-    return Sizes(
-        vocab_size=plan.graph.outputs["logits"].row_size,
-        context=plan.limits.context,
-        max_tokens=plan.limits.max_tokens,
-        max_rows=plan.limits.max_rows,
-        arena_bytes=plan.arena_bytes,
-        scratch_bytes=generated.scratch_bytes,
-        own_bytes=plan.own_bytes,
-        block_bytes=generated.block_bytes,
-        logits_offset=plan.logits.offset,
-        n_phases=len(plan.phases),
-        rewindable=all(slot.kind != "scan" for slot in plan.slots),
-    )
 
 
 def _fingerprint(plan: Plan, tensors: str) -> str:

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from foreknown.artifact.build import lower, program_sizes
+from foreknown.artifact.build import lower
 from foreknown.artifact.pack import Weights, pack
+from foreknown.artifact.sizes import program_sizes
 from foreknown.graph.batch import Batch
 from foreknown.graph.ir import Graph
 from foreknown.passes.pipeline import AS_STORED, Formats

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from foreknown.artifact.build import Options
 
+CALIBRATION_BYTES = 1 << 16
+
 TARGETS = ("host", "x86-64-v3", "x86-64-v4", "x86-64-v4-vnni", "aarch64", "aarch64-dotprod")
 
 
@@ -60,6 +62,12 @@ def add_compile_options(parser: argparse._ActionsContainer) -> None:
         help="weights that share a scale in int8 and int4: 64 is smaller and faster, 32 more exact",
     )
     parser.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="FILE",
+        help="a text like those to come: int8 and int4 weights err least where it says it matters",
+    )
+    parser.add_argument(
         "--context",
         type=whole(1),
         metavar="N",
@@ -85,10 +93,30 @@ def compile_options(args: argparse.Namespace) -> Options:
         weights=args.weights or "as stored",
         state=args.state,
         group=args.group,
+        calibration=_text(args.calibration) if args.calibration else "",
         context=args.context,
         target=args.target,
         trust_code=args.trust_checkpoint_code,
     )
+
+
+def _text(path: Path) -> str:
+    """The beginning of a text: more than calibration reads.
+
+    Raises:
+        RequestError: it cannot be read, or is no text.
+    """
+    from foreknown.errors import RequestError
+
+    try:
+        with path.open("rb") as file:
+            return file.read(CALIBRATION_BYTES).decode("utf-8", errors="ignore")
+    except OSError as error:
+        raise RequestError(
+            f"the calibration text cannot be read: {error.strerror}",
+            where=str(path),
+            remedy="name a file of text, or leave --calibration out",
+        ) from None
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:

@@ -20,12 +20,17 @@ a target, which keeps integers and scales instead. A matrix that cannot be held 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
-from foreknown.graph.ir import Graph, Node, make
+import numpy as np
+from numpy.typing import NDArray
+
+from foreknown.graph.ir import Graph, Node, const, make
 from foreknown.passes.rewrite import rebuilt
 
 StateFormat = Literal["f32", "bf16", "int8"]
+Importance = Mapping[Node, NDArray[np.float32]]
 GROUPS = (64, 32)
 """Elements of k that may share a scale: the first that is not larger than asked for and divides k.
 Groups of 64 take a quarter of a bit less for each weight, and err by a fifth more."""
@@ -34,18 +39,32 @@ LEAST_OUTPUTS = 16
 STATE_LANES = 16
 
 
-def lower_weights(graph: Graph, bits: int, group: int = 32) -> Graph:
+def products(graph: Graph) -> dict[Node, Node]:
+    """Every matrix that few bits can hold and rows are multiplied with, and those rows."""
+    found: dict[Node, Node] = {}
+    for node in graph.nodes:
+        w = _matrix(node)
+        if w is not None and node.op != "take" and why_not(node) is None:
+            found.setdefault(w, node.args[0])
+    return found
+
+
+def lower_weights(
+    graph: Graph, bits: int, group: int = 32, importance: Importance | None = None
+) -> Graph:
     """The graph with every matrix that allows it, and the table of tokens, in few bits.
 
     Args:
         bits: 4 or 8.
         group: how many elements of k share a scale, at most.
+        importance: of a matrix's columns, f32[k]; the norm's gain tells it otherwise.
     """
     held: dict[Node, Node] = {}
     for node in graph.nodes:  # products first: what they tell of a table's columns, lookups do not
         w = _matrix(node)
         if w is not None and why_not(node) is None and (w not in held or node.op != "take"):
-            held[w] = make("lowbit", w, *_importance(node), bits=bits, group=_group(w, group))
+            known = (const(importance[w]),) if importance and w in importance else _gain(node)
+            held[w] = make("lowbit", w, *known, bits=bits, group=_group(w, group))
     built: dict[Node, Node] = {}
     for node in graph.nodes:
         args = [built[a] for a in node.args]
@@ -107,7 +126,7 @@ def _matrix(node: Node) -> Node | None:
     return None
 
 
-def _importance(node: Node) -> tuple[Node, ...]:
+def _gain(node: Node) -> tuple[Node, ...]:
     """The square of the gain that a product's rows were multiplied with, column by column."""
     x = node.args[0]
     if node.op == "take" or x.op != "mul":

@@ -9,7 +9,7 @@ from foreknown.graph.ir import Graph
 from foreknown.passes import drop_no_ops, fold_constants, merge_views
 from foreknown.passes.contract_with_constants import contract_with_constants
 from foreknown.passes.join_linears import join_linears
-from foreknown.passes.lower_bits import StateFormat, lower_state, lower_weights
+from foreknown.passes.lower_bits import Importance, StateFormat, lower_state, lower_weights
 from foreknown.passes.order_operands import order_operands
 from foreknown.passes.rewrite import rewrite
 from foreknown.passes.select_rows_early import select_rows_early
@@ -47,7 +47,9 @@ class Formats:
 AS_STORED = Formats()
 
 
-def passes(context: int, formats: Formats = AS_STORED) -> tuple[tuple[str, Pass], ...]:
+def passes(
+    context: int, formats: Formats = AS_STORED, importance: Importance | None = None
+) -> tuple[tuple[str, Pass], ...]:
     """Every pass with its name, in the order they run."""
     bits = formats.bits
     return (
@@ -58,7 +60,10 @@ def passes(context: int, formats: Formats = AS_STORED) -> tuple[tuple[str, Pass]
         ("select_rows_early", select_rows_early),
         ("join_linears", join_linears),
         ("simplify", simplify),
-        ("lower_weights", lambda g: lower_weights(g, bits, formats.group) if bits else g),
+        (
+            "lower_weights",
+            lambda g: lower_weights(g, bits, formats.group, importance) if bits else g,
+        ),
         ("lower_state", lambda graph: lower_state(graph, formats.state)),
     )
 
@@ -68,6 +73,7 @@ def optimise(
     *,
     context: int,
     formats: Formats = AS_STORED,
+    importance: Importance | None = None,
     after: Callable[[str, Graph], None] = lambda name, graph: None,
 ) -> Graph:
     """The graph after every pass.
@@ -75,9 +81,10 @@ def optimise(
     Args:
         context: positions that the compiled model will have.
         formats: of its weights and state.
+        importance: of the columns of matrices that are held in few bits, where it is known.
         after: called with each pass's name and result; dumps and tests look in here.
     """
-    for name, run in passes(context, formats):
+    for name, run in passes(context, formats, importance):
         graph = run(graph)
         after(name, graph)
     return graph

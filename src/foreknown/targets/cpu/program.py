@@ -172,6 +172,10 @@ class Program:
             self._natives[id(batch)] = batch, native  # held, so no other batch has its id
         self.library.fk_step(self._handle, ctypes.byref(native), phase_ns)
 
+    def value(self, offset: int, size: int) -> NDArray[np.float32]:
+        """Elements of a result that lies at an offset of the arena, until the next step."""
+        return self._arena[offset : offset + 4 * size].view(np.float32)
+
     def poison(self) -> None:
         """Fill memory with NaN: a step that reads what it did not write will show it."""
         for memory in (self._arena, self._scratch, self._own, self._state):

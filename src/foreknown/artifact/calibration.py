@@ -1,0 +1,85 @@
+"""What a text says of a model's matrices: how large the rows are that each column meets.
+
+The model is run over the text as it is stored, and the squares of every product's operand are
+averaged column by column. Rounding weighs a column's errors by the root of that mean. (The mean
+itself would give the least error of a product's results if columns erred independently: it is the
+diagonal of Frantar and others, "GPTQ", 2022. A short text exaggerates it, and the root did better
+on texts that it had not seen: docs/log.md, 22.)
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foreknown.artifact.pack import Weights, pack
+from foreknown.artifact.sizes import program_sizes
+from foreknown.errors import RequestError
+from foreknown.graph.batch import BLOCK_TOKENS, Batch
+from foreknown.graph.ir import Graph, Node, make
+from foreknown.passes.lower_bits import Importance, products
+from foreknown.plan.phases import held
+from foreknown.plan.plan import Limits, Plan, make_plan
+from foreknown.targets.cpu.program import Program
+from foreknown.targets.cpu.source import generate
+from foreknown.targets.cpu.toolchain import cache_directory, cached_shared_object, find_target
+
+CHUNK_TOKENS = 16
+"""Of a step: all operands of all products are kept to its end."""
+MOST_TOKENS = 1024
+
+
+def column_importance(
+    graph: Graph, weights: Weights, tokens: Sequence[int], *, context: int, n_threads: int
+) -> Importance:
+    """Root mean squares of the rows that each matrix of a graph meets in a text: f32[k] each.
+
+    Args:
+        graph: after every pass but those that lower bits.
+        tokens: of the text; what the context does not hold is left out.
+
+    Raises:
+        RequestError: the text has no tokens.
+    """
+    tokens = tokens[: min(MOST_TOKENS, context)]
+    if not tokens:
+        raise RequestError("the calibration text is empty", remedy="give some sentences")
+    operands = products(graph)
+    squares = {f"square {i}": make("mul", x, x) for i, x in enumerate(operands.values())}
+    plan = make_plan(
+        Graph(graph.name, {**graph.outputs, **squares}),
+        Limits(context, CHUNK_TOKENS, CHUNK_TOKENS),
+    )
+    sums = [np.zeros(x.row_shape[-1]) for x in operands.values()]
+    generated = generate(plan)
+    made = cached_shared_object(generated.text, find_target("host"))
+    with tempfile.TemporaryFile(dir=cache_directory()) as file:
+        file.truncate(max(plan.weights_bytes, 1))
+        pack(plan.constants.values(), weights, file)
+        file.flush()
+        memory = np.memmap(file, np.uint8, "r")
+        sizes, n_blocks = program_sizes(plan, generated), -(-len(tokens) // BLOCK_TOKENS)
+        with Program(made, memory, sizes, n_blocks=n_blocks, n_threads=n_threads) as program:
+            for start in range(0, len(tokens), CHUNK_TOKENS):
+                chunk = np.asarray(tokens[start : start + CHUNK_TOKENS], np.int32)
+                program.step(_batch(chunk, start, n_blocks))
+                for total, square in zip(sums, squares.values(), strict=True):
+                    total += _rows(program, plan, square, len(chunk)).sum(0)
+    found = [np.sqrt(total / len(tokens)).clip(0, 1e20).astype(np.float32) for total in sums]
+    return dict(zip(operands, found, strict=True))
+
+
+def _batch(tokens: NDArray[np.int32], start: int, n_blocks: int) -> Batch:
+    every = np.arange(len(tokens), dtype=np.int32)
+    table = np.arange(n_blocks, dtype=np.int32)[None]
+    return Batch(tokens, every + np.int32(start), every * 0, table, every)
+
+
+def _rows(program: Program, plan: Plan, value: Node, n_rows: int) -> NDArray[np.float64]:
+    """A result's rows of the last step, [any, k]."""
+    (buffer,) = (b for b in plan.buffers if b.value is held(value))
+    flat = program.value(buffer.offset, n_rows * value.row_size)
+    return flat.reshape(-1, value.row_shape[-1]).astype(np.float64)
