@@ -325,22 +325,21 @@ FK_INLINE void fk_attend_by_spans(const struct fk_attention a, const struct fk_s
     }
 }
 
-/* This thread's share of a step's attention. */
+/* This thread's share of a step's attention: a lone token's groups in one run, so that each thread
+ * reads what it stored itself; else pairs in turn, a group's tokens after each other, so that its
+ * blocks stay in the cache. */
 FK_INLINE void fk_attend(const struct fk_attention a, const struct fk_step *s,
                          const struct fk_attended in, int thread) {
-    float *scratch = (float *)(void *)(s->scratch + (size_t)thread * s->scratch_bytes);
     const int items = s->n_tokens * a.groups;
-    if (s->alone) {
-        for (int group = fk_first_group(s, a.groups, thread); group < fk_last_group(s, a.groups, thread);
-             group++)
-            fk_attend_one(a, s, in, 0, group, scratch);
-    } else if (items >= s->n_threads) {
-        /* a group's tokens follow each other, so that its blocks stay in the cache */
-        for (int i = thread; i < items; i += s->n_threads)
-            fk_attend_one(a, s, in, i % s->n_tokens, i / s->n_tokens, scratch);
-    } else {
+    if (!s->alone && items < s->n_threads) {
         fk_attend_by_spans(a, s, in, thread);
+        return;
     }
+    float *scratch = (float *)(void *)(s->scratch + (size_t)thread * s->scratch_bytes);
+    const int end = s->alone ? fk_last_group(s, a.groups, thread) : items;
+    for (int i = s->alone ? fk_first_group(s, a.groups, thread) : thread; i < end;
+         i += s->alone ? 1 : s->n_threads)
+        fk_attend_one(a, s, in, i % s->n_tokens, i / s->n_tokens, scratch);
 }
 
 #endif
