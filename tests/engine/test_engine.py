@@ -16,6 +16,7 @@ from foreknown.engine.block_manager import BlockManager
 from foreknown.engine.integrity import IntegrityError
 from foreknown.engine.scheduler import Scheduler
 from foreknown.errors import ForeknownError, RequestError
+from tests.engine.company import assert_same_in_company, said
 
 NewProgram = Callable[..., Any]
 
@@ -32,10 +33,6 @@ PARAMS = st.builds(
 )
 PROMPTS = st.lists(st.integers(0, 39), min_size=1, max_size=50)
 REQUESTS = st.lists(st.builds(Request, PROMPTS, PARAMS), min_size=1, max_size=9)
-
-
-def said(outputs: list[Output]) -> list[tuple[object, ...]]:
-    return [(o.token, o.logprob, o.top_logprobs, o.finish_reason) for o in outputs]
 
 
 @settings(max_examples=60, deadline=None)
@@ -61,30 +58,7 @@ def test_outputs_are_the_same_in_any_company(
 
     program = new_program(max_tokens=max_tokens, max_rows=max_rows, n_blocks=n_blocks)
     engine = Engine(program, end_ids=end_ids)
-    arriving = list(enumerate(requests))
-    names: dict[str, int] = {}
-    got: list[list[Output]] = [[] for _ in requests]
-    cancelled = set()
-    while arriving or engine.has_work:
-        for _ in range(data.draw(st.integers(0, 3)) if engine.has_work else 1):
-            if arriving:
-                index, request = arriving.pop(0)
-                names[engine.add(request)] = index
-        if data.draw(st.integers(0, 30)) == 0 and names:
-            name = data.draw(st.sampled_from(sorted(names)))
-            if engine.cancel(name):
-                cancelled.add(names[name])
-        for output in engine.step():
-            got[names[output.request_id]].append(output)
-        engine.check_integrity()
-
-    for index, outputs in enumerate(got):
-        if index in cancelled:
-            assert outputs[-1].finish_reason == "cancelled"
-            assert said(outputs[:-1]) == expected[index][: len(outputs) - 1]
-        else:
-            assert said(outputs) == expected[index]
-    assert len(engine.scheduler.blocks.free_blocks) == n_blocks
+    assert_same_in_company(engine, requests, expected, data)
 
 
 def test_decoding_and_prompt_chunks_share_steps(new_program: NewProgram) -> None:

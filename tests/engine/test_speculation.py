@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from foreknown.engine import Engine, Output, Request, SamplingParams
 from foreknown.engine.native_sampling import RowSampling, Sampler
 from foreknown.graph.batch import BLOCK_TOKENS
+from tests.engine.company import assert_same_in_company, said
 from tests.engine.conftest import ByteDetokenizer, StepClock
 
 Repeating = Callable[..., Any]
@@ -41,11 +42,6 @@ PROMPTS = st.lists(st.integers(0, 39), min_size=1, max_size=8).flatmap(
 )
 REQUESTS = st.lists(st.builds(Request, PROMPTS, PARAMS), min_size=1, max_size=6)
 FREE = lambda n_tokens: 1.0  # noqa: E731  (any draft is worth it)
-
-
-def said(outputs: list[Output]) -> list[tuple[object, ...]]:
-    """All but whose and when."""
-    return [(o.token, o.text, o.logprob, o.top_logprobs, o.finish_reason) for o in outputs]
 
 
 def new_engine(program: Any, seconds: Callable[[int], float], **settings: Any) -> Engine:
@@ -85,30 +81,7 @@ def test_outputs_are_the_same_with_and_without(
     sizes = {"max_tokens": max_tokens, "max_rows": max_rows, "n_blocks": n_blocks}
     program = repeating(memory=memory, **sizes)
     engine = new_engine(program, lambda n: 1 + each * (n - 1), end_ids=end_ids)
-    arriving = list(enumerate(requests))
-    names: dict[str, int] = {}
-    got: list[list[Output]] = [[] for _ in requests]
-    cancelled = set()
-    while arriving or engine.has_work:
-        for _ in range(data.draw(st.integers(0, 3)) if engine.has_work else 1):
-            if arriving:
-                index, request = arriving.pop(0)
-                names[engine.add(request)] = index
-        if data.draw(st.integers(0, 30)) == 0 and names:
-            name = data.draw(st.sampled_from(sorted(names)))
-            if engine.cancel(name):
-                cancelled.add(names[name])
-        for output in engine.step():
-            got[names[output.request_id]].append(output)
-        engine.check_integrity()
-
-    for index, outputs in enumerate(got):
-        if index in cancelled:
-            assert outputs[-1].finish_reason == "cancelled"
-            assert said(outputs[:-1]) == expected[index][: len(outputs) - 1]
-        else:
-            assert said(outputs) == expected[index]
-    assert len(engine.scheduler.blocks.free_blocks) == n_blocks
+    assert_same_in_company(engine, requests, expected, data)
     assert engine.n_accepted <= engine.n_drafted
 
 

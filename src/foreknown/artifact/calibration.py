@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from foreknown.artifact.pack import Weights, pack
 from foreknown.artifact.sizes import program_sizes
 from foreknown.errors import RequestError
-from foreknown.graph.batch import BLOCK_TOKENS, Batch
+from foreknown.graph.batch import BLOCK_TOKENS, single
 from foreknown.graph.ir import Graph, Node, make
 from foreknown.passes.lower_bits import Importance, products
 from foreknown.plan.phases import held
@@ -64,18 +64,12 @@ def column_importance(
         sizes, n_blocks = program_sizes(plan, generated), -(-len(tokens) // BLOCK_TOKENS)
         with Program(made, memory, sizes, n_blocks=n_blocks, n_threads=n_threads) as program:
             for start in range(0, len(tokens), CHUNK_TOKENS):
-                chunk = np.asarray(tokens[start : start + CHUNK_TOKENS], np.int32)
-                program.step(_batch(chunk, start, n_blocks))
+                chunk = list(tokens[start : start + CHUNK_TOKENS])
+                program.step(single(chunk, start))
                 for total, square in zip(sums, squares.values(), strict=True):
                     total += _rows(program, plan, square, len(chunk)).sum(0)
     found = [np.sqrt(total / len(tokens)).clip(0, 1e20).astype(np.float32) for total in sums]
     return dict(zip(operands, found, strict=True))
-
-
-def _batch(tokens: NDArray[np.int32], start: int, n_blocks: int) -> Batch:
-    every = np.arange(len(tokens), dtype=np.int32)
-    table = np.arange(n_blocks, dtype=np.int32)[None]
-    return Batch(tokens, every + np.int32(start), every * 0, table, every)
 
 
 def _rows(program: Program, plan: Plan, value: Node, n_rows: int) -> NDArray[np.float64]:

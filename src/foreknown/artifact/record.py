@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from foreknown.passes.lower_bits import why_not
+from foreknown.passes.lower_bits import matrix, why_not
 from foreknown.plan.constants import Constant, constant_text
 from foreknown.plan.costs import phase_cost
 from foreknown.plan.plan import Plan
-from foreknown.plan.tiling import choose_tiling
+from foreknown.plan.tiling import block_panels
 from foreknown.targets.cpu.source import Source
 
 
@@ -62,12 +62,8 @@ def _why_not(plan: Plan, constant: Constant, bits: int | None) -> str | None:
     """Why a matrix is not in as few bits as were asked for; None if it is, or is no matrix."""
     if bits is None or constant.layout == "lowbit":
         return None
-    readers = plan.graph.users[constant.node]
-    matrix = any(
-        n.op in {"linear", "experts"} or (n.op == "take" and n.args[1].op == "tokens")
-        for n in readers
-    )
-    return next(filter(None, (why_not(n) for n in readers)), None) if matrix else None
+    readers = [n for n in plan.graph.users[constant.node] if matrix(n) is constant.node]
+    return next(filter(None, map(why_not, readers)), None)
 
 
 def _block_panels(constant: Constant) -> int | None:
@@ -75,5 +71,4 @@ def _block_panels(constant: Constant) -> int | None:
     node = constant.node
     if constant.layout != "lowbit":
         return None
-    width = node.row_shape[-1]
-    return choose_tiling(width, node.integer("bits"), node.integer("group")).block_panels
+    return block_panels(node.row_shape[-1], node.integer("bits"), node.integer("group"))

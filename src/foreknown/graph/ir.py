@@ -205,6 +205,11 @@ def _dtype_of(value: Any) -> str:
     return {"f": "f32", "i": "i32", "u": "i32", "b": "bool"}[kind]
 
 
+def has_weight(node: Node) -> bool:
+    """Whether an expression reads a tensor of the checkpoint."""
+    return node.op == "weight" or any(map(has_weight, node.args))
+
+
 @dataclass(frozen=True)
 class Graph:
     """A step: named results over the leaves they reach."""

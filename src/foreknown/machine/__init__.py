@@ -2,6 +2,15 @@
 
 from foreknown.machine.machine import Machine, read_machine, write_machine
 from foreknown.machine.measure import Probes, measure
-from foreknown.machine.roofline import Work, seconds
+from foreknown.machine.roofline import Work, arithmetic, seconds
 
-__all__ = ["Machine", "Probes", "Work", "measure", "read_machine", "seconds", "write_machine"]
+__all__ = [
+    "Machine",
+    "Probes",
+    "Work",
+    "arithmetic",
+    "measure",
+    "read_machine",
+    "seconds",
+    "write_machine",
+]

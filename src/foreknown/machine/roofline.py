@@ -10,8 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from foreknown.machine.machine import Machine
+
+
+class Peaks(Protocol):
+    """Operations that can be had, in 1e9 a second: of a description, or of a measurement."""
+
+    @property
+    def f32_gflop_s(self) -> float: ...
+    @property
+    def int8_gop_s(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,6 @@ def seconds(
     return work + meetings * machine.barrier_us / 1e6
 
 
-def arithmetic(machine: Machine, work: Work) -> float:
+def arithmetic(peaks: Peaks, work: Work) -> float:
     """The least seconds of a phase's operations."""
-    return work.flops / machine.f32_gflop_s / 1e9 + work.int8_ops / machine.int8_gop_s / 1e9
+    return work.flops / peaks.f32_gflop_s / 1e9 + work.int8_ops / peaks.int8_gop_s / 1e9

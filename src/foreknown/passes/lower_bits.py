@@ -26,7 +26,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from foreknown.graph.ir import Graph, Node, const, make
+from foreknown.graph.ir import Graph, Node, const, has_weight, make
 from foreknown.passes.rewrite import rebuilt
 
 StateFormat = Literal["f32", "bf16", "int8"]
@@ -43,7 +43,7 @@ def products(graph: Graph) -> dict[Node, Node]:
     """Every matrix that few bits can hold and rows are multiplied with, and those rows."""
     found: dict[Node, Node] = {}
     for node in graph.nodes:
-        w = _matrix(node)
+        w = matrix(node)
         if w is not None and node.op != "take" and why_not(node) is None:
             found.setdefault(w, node.args[0])
     return found
@@ -61,14 +61,14 @@ def lower_weights(
     """
     held: dict[Node, Node] = {}
     for node in graph.nodes:  # products first: what they tell of a table's columns, lookups do not
-        w = _matrix(node)
+        w = matrix(node)
         if w is not None and why_not(node) is None and (w not in held or node.op != "take"):
             known = (const(importance[w]),) if importance and w in importance else _gain(node)
             held[w] = make("lowbit", w, *known, bits=bits, group=_group(w, group))
     built: dict[Node, Node] = {}
     for node in graph.nodes:
         args = [built[a] for a in node.args]
-        w = _matrix(node)
+        w = matrix(node)
         if w is not None and why_not(node) is None:
             args[node.args.index(w)] = held[w]
             if node.op != "take":
@@ -83,10 +83,10 @@ def why_not(node: Node) -> str | None:
     Args:
         node: a linear, experts or take.
     """
-    w = _matrix(node)
+    w = matrix(node)
     if w is None:
         return "it is not read as a matrix"
-    if not _has_weight(w):
+    if not has_weight(w):
         return "it is not trained"
     if len(w.shape) != (3 if node.op == "experts" else 2):
         return "it is one of several that meet parts of a row"
@@ -115,7 +115,7 @@ def lower_state(graph: Graph, stored: StateFormat) -> Graph:
     return Graph(graph.name, {name: built[node] for name, node in graph.outputs.items()})
 
 
-def _matrix(node: Node) -> Node | None:
+def matrix(node: Node) -> Node | None:
     """The constant matrix that a node multiplies rows with, or looks tokens up in."""
     if node.rows is None:
         return None
@@ -131,13 +131,9 @@ def _gain(node: Node) -> tuple[Node, ...]:
     x = node.args[0]
     if node.op == "take" or x.op != "mul":
         return ()
-    gains = [a for a in x.args if a.rows is None and a.shape == x.shape[-1:] and _has_weight(a)]
+    gains = [a for a in x.args if a.rows is None and a.shape == x.shape[-1:] and has_weight(a)]
     return tuple(make("mul", gain, gain) for gain in gains[:1])
 
 
 def _group(w: Node, most: int) -> int:
     return next((g for g in GROUPS if g <= most and w.row_shape[-1] % g == 0), 0)
-
-
-def _has_weight(node: Node) -> bool:
-    return node.op == "weight" or any(map(_has_weight, node.args))

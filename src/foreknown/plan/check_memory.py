@@ -70,7 +70,7 @@ def check_memory(
 
 def _row_bytes(value: Node) -> int:
     size = int(np.prod(value.row_shape, dtype=np.int64))
-    if value.op == "quantise":  # codes of a byte; a scale and a sum of 4 bytes for each group
+    if value.op == "quantise":  # codes of a byte; a scale and a start of 4 bytes for each group
         group = value.attrs["group"]
         assert isinstance(group, int)
         return size + size // group * 8

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal as Choice
 
-from foreknown.graph.ir import Graph, Literal, Node
+from foreknown.graph.ir import Graph, Literal, Node, has_weight
 from foreknown.graph.ops import VIEW
 from foreknown.plan.layout import STORED_BYTES, matrix_bytes, padded
 
@@ -98,7 +98,7 @@ def stored_as(node: Node, weights: str) -> str:
         weights = "bf16"
     if weights in {"f32", "bf16"}:
         matrix = len(node.shape) >= 2 and all(isinstance(d, int) and d > 1 for d in node.shape[-2:])
-        return weights if matrix and _has_weight(node) else "f32"
+        return weights if matrix and has_weight(node) else "f32"
     return "bf16" if moved_bf16(node) else "f32"
 
 
@@ -107,10 +107,6 @@ def moved_bf16(node: Node) -> bool:
     if node.op == "weight":
         return node.attrs["stored"] == "bf16"
     return node.op in VIEW and all(map(moved_bf16, node.args))
-
-
-def _has_weight(node: Node) -> bool:
-    return node.op == "weight" or any(map(_has_weight, node.args))
 
 
 def _inline(node: Node) -> bool:

@@ -9,8 +9,6 @@ again), so the block should be as large as stays in the cache beside a tile's ro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from foreknown.plan.layout import panel_bytes
 
 CACHE_BYTES = 512 << 10
@@ -19,17 +17,6 @@ CODES_BYTES = 64 << 10
 """Left for the rows of a tile."""
 
 
-@dataclass(frozen=True)
-class Tiling:
-    """How a product is cut.
-
-    Attributes:
-        block_panels: panels that tiles of rows go over before the next panels are read.
-    """
-
-    block_panels: int
-
-
-def choose_tiling(k: int, bits: int, group: int) -> Tiling:
-    """The cut of a product with rows of k elements."""
-    return Tiling(max(1, (CACHE_BYTES - CODES_BYTES) // panel_bytes(k, bits, group)))
+def block_panels(k: int, bits: int, group: int) -> int:
+    """Panels that tiles of rows go over before the next are read, for rows of k elements."""
+    return max(1, (CACHE_BYTES - CODES_BYTES) // panel_bytes(k, bits, group))

@@ -19,7 +19,7 @@ import numpy as np
 
 from foreknown.artifact import Artifact, load_program
 from foreknown.graph.batch import BLOCK_TOKENS, Batch
-from foreknown.machine import Machine, Work
+from foreknown.machine import Machine, Work, arithmetic
 from foreknown.report.forecast import StepCosts
 from foreknown.report.phase_times import PhaseTimes, step_shape
 from foreknown.report.resident import resident_bytes
@@ -67,10 +67,6 @@ class Limits:
     def move(self, work: Work) -> float:
         """The least seconds for a step's bytes."""
         return work.bytes / self.read_gb_s / 1e9
-
-    def compute(self, work: Work) -> float:
-        """The least seconds for a step's operations."""
-        return work.flops / self.f32_gflop_s / 1e9 + work.int8_ops / self.int8_gop_s / 1e9
 
 
 @dataclass(frozen=True)
@@ -256,7 +252,7 @@ def _row(
         else {"batch": case.batch, "context": case.context}
     )
     work = costs.work(shape)
-    least = limits.compute(work) if case.kind == "prefill" else limits.move(work)
+    least = arithmetic(limits, work) if case.kind == "prefill" else limits.move(work)
     expected = costs.seconds(machine, shape) if machine else None
     return {
         **row,

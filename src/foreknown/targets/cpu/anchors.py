@@ -9,10 +9,10 @@ from math import prod
 from foreknown.errors import UnsupportedOp
 from foreknown.graph.ir import Node, Symbol
 from foreknown.plan.constants import Constant
-from foreknown.plan.layout import LANES, PANEL_ROWS, STORED_BYTES, padded, panel_bytes, row_bytes
+from foreknown.plan.layout import LANES, PANEL_ROWS, padded, row_bytes
 from foreknown.plan.phases import GIVEN, Phase, held
 from foreknown.plan.state import block_bytes, kept_as, state_slot
-from foreknown.plan.tiling import choose_tiling
+from foreknown.plan.tiling import block_panels
 from foreknown.targets.cpu.expression import Access, Expressions, literal
 from foreknown.targets.cpu.index import flatten, variable
 from foreknown.targets.cpu.writer import Writer
@@ -92,9 +92,7 @@ class _Product:
 
     @property
     def matrix_bytes(self) -> int:
-        if self.lowbit:
-            return self.panels * panel_bytes(self.k, *self.lowbit)
-        return self.panels * LANES * self.k * STORED_BYTES[self.slot.stored]
+        return self.slot.bytes // prod(self.slot.node.row_shape[:-2])
 
     def call(
         self, *, matrix: str, row: str, at: str, stride: int, out: str, out_stride: int, rows: str
@@ -115,16 +113,15 @@ class _Product:
             stored = {"bf16": "FK_BF16", "f32": "FK_F32"}[self.slot.stored]
             own = f"{self.source} + ((size_t)({row}) * {stride} + {at}) * {self.k}"
             return (
-                f"fk_linear((const char *)({weights}), {stored}, {own}, {stride * self.k}, {out}, "
+                f"fk_linear({weights}, {stored}, {own}, {stride * self.k}, {out}, "
                 f"{out_stride}, {self.k}, {self.n}, {rows}, first, last);"
             )
         bits, group = self.lowbit
-        tiling = choose_tiling(self.k, bits, group)
         size, whole = self.x.row_size, row_bytes(held(self.x))
         own = f"(const char *){self.source} + (size_t)({row}) * {whole}"
         return (
             f"fk_lowbit({weights}, {bits}, {group}, fk_tiles_{bits}_{group}, "
-            f"(struct fk_tiling){{FK_TILE_ROWS, {tiling.block_panels}}}, "
+            f"(struct fk_tiling){{FK_TILE_ROWS, {block_panels(self.k, bits, group)}}}, "
             f"fk_codes_at({own}, {whole}, {size}, {group}, (size_t)({at}) * {self.k}), "
             f"{out}, {out_stride}, {self.k}, {self.n}, {rows}, first, last);"
         )
@@ -133,9 +130,8 @@ class _Product:
 def _product(node: Node, access: Access) -> _Product:
     x, w = node.args[:2]
     weights, slot = access.constant(w)
-    kind = "" if slot.layout == "lowbit" else "(const char *)"
     n, k = w.row_shape[-2:]
-    return _Product(f"{kind}{weights}", slot, _operand(x, access), x, n, k)
+    return _Product(f"(const char *){weights}", slot, _operand(x, access), x, n, k)
 
 
 def _linear(node: Node, phase: Phase, out: Writer, access: Access, context: int) -> int:
@@ -146,6 +142,8 @@ def _linear(node: Node, phase: Phase, out: Writer, access: Access, context: int)
     product, target = _product(node, access), access.buffer(node)
     panels, rows = product.panels, _rows(phase)
     out.line(f"/* {rows} rows x {k} -> {n}, {count} group(s) of {panels} panels */")
+    if count == 1 and product.lowbit is None and lead > 1:  # runs of a row are as good as rows
+        rows, lead = f"{rows} * {lead}", 1
     if count * lead == 1:
         _share(out, panels, "first", "last")
         out.line(
@@ -190,12 +188,11 @@ def _experts(node: Node, phase: Phase, out: Writer, access: Access, context: int
                 f"for (int j = first * {rows}; j < last * {rows} && j < {n}; j++) out[j] = 0.0f;"
             )
             out.line("continue;")
-        row = "i" if own > 1 or chosen == 1 else f"i / {chosen}"
         out.line(
             product.call(
                 matrix="expert",
-                row=f"{row} / {own}" if own > 1 else row,
-                at=f"{row} % {own}" if own > 1 else "0",
+                row=f"i / {chosen}",
+                at=f"i % {chosen}" if own > 1 else "0",
                 stride=own,
                 out="out",
                 out_stride=n,
@@ -251,8 +248,7 @@ def _scan(node: Node, phase: Phase, out: Writer, access: Access, context: int) -
     inputs = [a for a in dict.fromkeys(map(held, node.args)) if a.rows is not None]
     for x in (*inputs, node):
         access.buffer(x)
-    out.line(f"const int first = fk_first({shape[0]}, thread, s->n_threads);")
-    out.line(f"const int last = fk_first({shape[0]}, thread + 1, s->n_threads);")
+    _share(out, shape[0], "first", "last")
     columns = shape[-1]
     with out.block("for (int t = 0; t < s->n_tokens; t++)"):
         for x in inputs:

@@ -39,6 +39,7 @@ struct fk_attended {
     size_t out_stride;
 };
 
+/* A block's keys of one group of heads; its values lie after the keys of all groups. */
 FK_INLINE const char *fk_keys(const struct fk_attention a, const struct fk_step *s, uint64_t slot,
                               int t, int group, int block) {
     const size_t keys = fk_kept_bytes(a.keys, a.width);
@@ -51,8 +52,13 @@ FK_INLINE const char *fk_values(const struct fk_attention a, const struct fk_ste
                                 int t, int group, int block) {
     const size_t keys = fk_kept_bytes(a.keys, a.width);
     const size_t values = fk_kept_bytes(a.values, fk_padded(a.value_width));
-    const char *at = fk_block(s, slot, (size_t)a.groups * (keys + values), t, block * FK_BLOCK_TOKENS);
-    return at + (size_t)a.groups * keys + (size_t)group * values;
+    return fk_keys(a, s, slot, t, 0, block) + (size_t)a.groups * keys + (size_t)group * values;
+}
+
+/* Where the span ends that begins at a block: at its border, or after the last block. */
+FK_INLINE int fk_span_end(int block, int last) {
+    const int border = (block / FK_SPAN_BLOCKS + 1) * FK_SPAN_BLOCKS;
+    return border <= last ? border : last + 1;
 }
 
 /* The first position that a token sees. */
@@ -136,23 +142,20 @@ FK_INLINE void fk_scores(const struct fk_attention a, const struct fk_step *s,
                 codes = fk_codes_at(queries, 0, (size_t)a.heads * a.width, (size_t)a.width, (size_t)at);
             const float *query = (const float *)(const void *)queries + at;
             fk_f32x16 dot[FK_BLOCKS_AT_ONCE][FK_HEADS_AT_ONCE];
-            if (shared % most) { /* the last few of an odd number of heads, one by one */
+            const int left = shared - h < most ? shared - h : most;
+            if (left < most) /* the last few of an odd number of heads, one by one */
                 for (int i = 0; i < blocks; i++)
-                    for (int k = 0; k < most && h + k < shared; k++) {
+                    for (int k = 0; k < left; k++) {
                         const struct fk_codes one = {codes.codes + k * a.width, codes.scales + k,
                                                      codes.starts + k, 0};
-                        fk_dots(a, keys + i, one, query + k * a.width, 1, 1, dot);
-                        dot[i][k] = dot[0][0];
-                        fk_score(a, dot[0][0], (b + i) * FK_BLOCK_TOKENS, first, position,
-                                 in.bias ? in.bias + (size_t)(head0 + h + k) * (size_t)a.distances : NULL,
-                                 scores + (h + k) * row + (b + i - begin) * FK_BLOCK_TOKENS);
+                        fk_f32x16 alone[FK_BLOCKS_AT_ONCE][FK_HEADS_AT_ONCE];
+                        fk_dots(a, keys + i, one, query + k * a.width, 1, 1, alone);
+                        dot[i][k] = alone[0][0];
                     }
-                continue;
-            }
-            if (blocks == wide) fk_dots(a, keys, codes, query, most, wide, dot);
+            else if (blocks == wide) fk_dots(a, keys, codes, query, most, wide, dot);
             else fk_dots(a, keys, codes, query, most, 1, dot);
             for (int i = 0; i < blocks; i++)
-                for (int k = 0; k < most; k++)
+                for (int k = 0; k < left; k++)
                     fk_score(a, dot[i][k], (b + i) * FK_BLOCK_TOKENS, first, position,
                              in.bias ? in.bias + (size_t)(head0 + h + k) * (size_t)a.distances : NULL,
                              scores + (h + k) * row + (b + i - begin) * FK_BLOCK_TOKENS);
@@ -286,8 +289,7 @@ FK_INLINE void fk_attend_one(const struct fk_attention a, const struct fk_step *
     float *scores = scratch, *so_far = scores + a.heads / a.groups * FK_SPAN_TOKENS;
     float *part = so_far + fk_part_floats(a);
     for (int b = first, end; b <= last; b = end) {
-        end = (b / FK_SPAN_BLOCKS + 1) * FK_SPAN_BLOCKS;
-        end = end <= last ? end : last + 1;
+        end = fk_span_end(b, last);
         fk_attend_span(a, s, in, t, group, b, end, scores, b == first ? so_far : part);
         if (b != first) fk_join_part(a, so_far, part);
     }
@@ -308,8 +310,7 @@ FK_INLINE void fk_attend_by_spans(const struct fk_attention a, const struct fk_s
             const int last = position / FK_BLOCK_TOKENS;
             float *so_far = NULL;
             for (int b = first, end; b <= last; b = end, k++) {
-                end = (b / FK_SPAN_BLOCKS + 1) * FK_SPAN_BLOCKS;
-                end = end <= last ? end : last + 1;
+                end = fk_span_end(b, last);
                 char *owner = s->scratch + (size_t)(k % n) * s->scratch_bytes;
                 float *part = (float *)(void *)owner + parts_at + (size_t)(k / n) * part_floats;
                 if (!merging && k % n == thread)

@@ -2,9 +2,8 @@
  * limits that everything is held against. Compiled for the host, never part of a program. */
 #include "checksum.h"
 #include "fk.h"
+#include "lowbit.h"
 #include "quantise.h"
-
-enum { FK_PANEL_ROWS = 32 };
 
 #define FK_EXPORT __attribute__((visibility("default")))
 
