@@ -49,7 +49,7 @@ class BlockManager:
 
     def needs_block(self, sequence: Sequence) -> bool:
         """Whether a running sequence has more tokens than its blocks hold."""
-        return sequence.n_tokens > sequence.n_blocks * BLOCK_TOKENS
+        return self.places_left(sequence) < 0
 
     def can_append(self) -> bool:
         return bool(self.free_blocks)
@@ -67,19 +67,21 @@ class BlockManager:
         while sequence.n_blocks > blocks_for(sequence.n_tokens):
             sequence.n_blocks -= 1
             block = int(self.tables[sequence.table, sequence.n_blocks])
-            self.references[block] -= 1
-            if self.references[block] == 0:
+            if self._is_last_to_let_go(block):
                 self.free_blocks.appendleft(block)  # likely to be asked for again at once
 
     def free(self, sequence: Sequence) -> None:
         """Take back a sequence's table and blocks."""
         for block in self.tables[sequence.table, : sequence.n_blocks].tolist():
-            self.references[block] -= 1
-            if self.references[block] == 0:
+            if self._is_last_to_let_go(block):
                 self.free_blocks.append(block)
         self.free_tables.append(sequence.table)
         sequence.table = -1
         sequence.n_blocks = 0
+
+    def _is_last_to_let_go(self, block: int) -> bool:
+        self.references[block] -= 1
+        return self.references[block] == 0
 
     def _lend(self, sequence: Sequence) -> None:
         block = self.free_blocks.popleft()

@@ -228,8 +228,9 @@ class Engine:
     def _sample(self, logits: NDArray[np.float32], chunks: list[Chunk]) -> list[int]:
         """What follows the last token of each sequence, and each of its drafts."""
         samplings, positions = [], []
-        for sequence, n_tokens, drafts in chunks:
-            if n_tokens == sequence.n_pending:
+        for chunk in chunks:
+            sequence, _, drafts = chunk
+            if chunk.gives_token:
                 for position in range(sequence.n_tokens, sequence.n_tokens + len(drafts) + 1):
                     samplings.append(sequence.sampling)
                     positions.append(position)
@@ -238,8 +239,9 @@ class Engine:
     def _postprocess(self, chunks: list[Chunk], chosen: list[int], now_ns: int) -> list[Output]:
         outputs: list[Output] = []
         row = 0
-        for sequence, n_tokens, drafts in chunks:
-            gives_token = n_tokens == sequence.n_pending
+        for chunk in chunks:
+            sequence, n_tokens, drafts = chunk
+            gives_token = chunk.gives_token
             sequence.n_computed += n_tokens
             if gives_token:
                 outputs += self._verify(sequence, drafts, chosen, row, now_ns)
