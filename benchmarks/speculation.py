@@ -31,7 +31,7 @@ from foreknown.artifact import load_program, open_artifact
 from foreknown.artifact.format import Artifact
 from foreknown.engine import Engine, Request, SamplingParams
 from foreknown.engine.native_sampling import RowSampling
-from foreknown.report.forecast import StepCosts, StepShape
+from foreknown.report.forecast import decode_seconds
 from foreknown.report.host import calibrate, host_threads, known_host
 from foreknown.report.tables import Table
 
@@ -109,12 +109,7 @@ def measure(
     """Tokens a second of each kind, off and on, and how many steps and drafts it took."""
     threads = host_threads()
     machine = known_host(threads) or calibrate(threads)
-    costs = StepCosts(artifact)
-    context = float(statistics.mean(len(p) + len(a) / 2 for p, a in texts.values()))
-
-    def step_seconds(n: int) -> float:
-        return costs.seconds(machine, StepShape(n, n, context))
-
+    step_seconds = decode_seconds(artifact, machine)
     found: dict[tuple[str, bool], list[float]] = {}
     counts: dict[str, tuple[int, int, int]] = {}
     for _ in range(ROUNDS):

@@ -23,6 +23,7 @@ from foreknown.graph import interpret
 from foreknown.graph.batch import BLOCK_TOKENS, Batch
 from foreknown.graph.bf16 import to_bf16
 from foreknown.graph.ir import DTYPES, Graph, Node, Symbol
+from foreknown.graph.state import State
 from foreknown.graph.text import print_graph
 from foreknown.plan.phases import held
 from foreknown.plan.plan import Limits, Plan, make_plan
@@ -174,7 +175,7 @@ def blocks_of(steps: Sequence[Batch]) -> int:
 
 def interpreter(graph: Graph, weights: Weights, steps: Sequence[Batch]) -> list[Outputs]:
     """The meaning of every operation."""
-    state = interpret.State(blocks_of(steps))
+    state = State(blocks_of(steps))
     return [interpret.run(graph, step, weights, state) for step in steps]
 
 

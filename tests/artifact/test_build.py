@@ -16,7 +16,8 @@ from foreknown.artifact.format import MANIFEST, OBJECT, PLAN, SOURCE, WEIGHTS, o
 from foreknown.artifact.loading import load_program
 from foreknown.errors import ArtifactError, CheckpointError
 from foreknown.graph.batch import single
-from foreknown.graph.interpret import State, run
+from foreknown.graph.interpret import run
+from foreknown.graph.state import State
 from tests.artifact.conftest import GRAPH, Compile, write_checkpoint
 from tests.executors import random_weights
 

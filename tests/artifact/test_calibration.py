@@ -11,8 +11,9 @@ from foreknown.artifact.build import Options, compile_checkpoint
 from foreknown.artifact.calibration import CHUNK_TOKENS, column_importance
 from foreknown.errors import RequestError
 from foreknown.graph.batch import single
-from foreknown.graph.interpret import State, run
+from foreknown.graph.interpret import run
 from foreknown.graph.ir import Graph, make
+from foreknown.graph.state import State
 from foreknown.passes.lower_bits import lower_weights, products
 from tests.decoders import VOCABULARY, decoder
 from tests.executors import Memory, random_weights

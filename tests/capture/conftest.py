@@ -16,7 +16,8 @@ from transformers.utils import logging
 from foreknown.capture import Captured, capture
 from foreknown.capture.reference import eager_logits, relative_error
 from foreknown.graph.batch import single
-from foreknown.graph.interpret import State, run
+from foreknown.graph.interpret import run
+from foreknown.graph.state import State
 
 SMALL = {
     "vocab_size": 64,

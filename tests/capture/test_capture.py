@@ -12,7 +12,8 @@ import pytest
 from foreknown.capture import Captured, capture
 from foreknown.errors import CaptureError, CheckpointError, UnsupportedOp
 from foreknown.graph.batch import single
-from foreknown.graph.interpret import State, run
+from foreknown.graph.interpret import run
+from foreknown.graph.state import State
 
 MODELS = Path(__file__).resolve().parents[3] / "shared" / "data" / "models"
 Save = Callable[..., Path]

@@ -19,8 +19,9 @@ from foreknown.capture.lower.layout import (
 )
 from foreknown.errors import UnsupportedOp
 from foreknown.graph.batch import single
-from foreknown.graph.interpret import State, run
+from foreknown.graph.interpret import run
 from foreknown.graph.ir import Graph, T, const, make
+from foreknown.graph.state import State
 
 N = 5  # tokens
 TABLE = np.arange(64 * 24, dtype=np.float32).reshape(64, 24)

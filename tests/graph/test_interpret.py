@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from foreknown.errors import GraphError
 from foreknown.graph import ops
 from foreknown.graph.batch import Batch, single
-from foreknown.graph.interpret import State, erf, evaluate, meanings, run
+from foreknown.graph.interpret import erf, evaluate, meanings, run
 from foreknown.graph.ir import Graph, T, const, make
+from foreknown.graph.state import State
 from foreknown.graph.text import parse_graph
 from tests.graph.random_graphs import batches, graphs, random_weights
 

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from foreknown.errors import GraphError
 from foreknown.graph.batch import Batch
-from foreknown.graph.interpret import State, run
+from foreknown.graph.interpret import run
 from foreknown.graph.ir import Graph, Node, T, make
 from foreknown.graph.ops import PAST
+from foreknown.graph.state import State
 from foreknown.graph.verify import ROW_PROOFS, verify
 from tests.graph.random_graphs import batches, graphs, random_weights, schedule
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from foreknown.graph.batch import Batch
-from foreknown.graph.interpret import State, run
+from foreknown.graph.interpret import run
 from foreknown.graph.ir import Graph
+from foreknown.graph.state import State
 from foreknown.graph.text import literals, parse_graph, print_graph
 from foreknown.graph.verify import verify
 from foreknown.passes.pipeline import Pass

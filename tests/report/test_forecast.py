@@ -8,7 +8,7 @@ import pytest
 
 from foreknown.artifact import open_artifact
 from foreknown.machine import Machine
-from foreknown.report.forecast import StepCosts, StepShape, forecast, prompt_steps
+from foreknown.report.forecast import StepCosts, StepShape, decode_seconds, forecast, prompt_steps
 
 MACHINE = Machine("a machine", 2, ((1 << 20, 50.0),), 100.0, 400.0, 2.0)
 
@@ -54,3 +54,10 @@ def test_longer_takes_longer(tiny_artifact: Path) -> None:
     long = forecast(artifact, MACHINE, prompt_tokens=100, output_tokens=10)
     assert long.first_token_ms > short.first_token_ms
     assert long.decode_tok_s < short.decode_tok_s
+
+
+def test_decode_steps_are_told_at_half_of_the_context(tiny_artifact: Path) -> None:
+    artifact = open_artifact(tiny_artifact)
+    told, half = decode_seconds(artifact, MACHINE), artifact.manifest.sizes.context / 2
+    for n in (1, 4):
+        assert told(n) == StepCosts(artifact).seconds(MACHINE, StepShape(n, n, half))

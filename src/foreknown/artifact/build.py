@@ -15,10 +15,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from foreknown import __version__
-from foreknown.artifact.calibration import column_importance
 from foreknown.artifact.destination import directory_for, require_replaceable
 from foreknown.artifact.format import (
     CHECKPOINT,
@@ -43,13 +42,14 @@ from foreknown.checkpoint import Checkpoint, open_checkpoint
 from foreknown.errors import CheckpointError, ForeknownError
 from foreknown.graph.ir import Graph
 from foreknown.graph.text import print_graph
-from foreknown.graph.verify import verify
-from foreknown.passes.lower_bits import Importance, StateFormat
-from foreknown.passes.pipeline import AS_STORED, Formats, optimise
 from foreknown.plan.plan import Limits, Plan, make_plan
 from foreknown.targets.cpu.source import generate
 from foreknown.targets.cpu.toolchain import cached_shared_object, find_target
 from foreknown.targets.cpu.tools import file_checksum
+
+if TYPE_CHECKING:
+    from foreknown.passes.lower_bits import Importance, StateFormat
+    from foreknown.passes.pipeline import Formats
 
 DEFAULT_CONTEXT = 4096
 """Tokens of a sequence unless the user says otherwise, or the model holds fewer."""
@@ -86,6 +86,8 @@ class Options:
     @property
     def formats(self) -> Formats:
         """Formats of weights and state."""
+        from foreknown.passes.pipeline import Formats
+
         usual: dict[str, StateFormat] = {"int4": "int8"}
         return Formats(self.weights, self.state or usual.get(self.weights, "f32"), self.group)
 
@@ -119,6 +121,8 @@ def compile_checkpoint(
         UnsupportedOp: the model does something that the graph or the target cannot.
         ArtifactError: the destination cannot be written, or holds something else.
     """
+    from foreknown.passes.pipeline import lower
+
     destination = destination.expanduser().absolute()
     require_replaceable(destination)
     clock = _Clock()
@@ -193,6 +197,9 @@ def compile_checkpoint(
 
 
 def _importance(captured: Any, checkpoint: Checkpoint, options: Options) -> Importance:
+    from foreknown.artifact.calibration import column_importance
+    from foreknown.passes.pipeline import lower
+
     if not checkpoint.has_tokenizer:
         raise CheckpointError(
             "a calibration text needs a tokenizer, and there is none",
@@ -206,16 +213,6 @@ def _importance(captured: Any, checkpoint: Checkpoint, options: Options) -> Impo
         context=captured.context,
         n_threads=len(os.sched_getaffinity(0)),
     )
-
-
-def lower(
-    graph: Graph, context: int, formats: Formats = AS_STORED, importance: Importance | None = None
-) -> Graph:
-    """Every pass, and the proof that rows are independent before and after."""
-    verify(graph)
-    graph = optimise(graph, context=context, formats=formats, importance=importance)
-    verify(graph)
-    return graph
 
 
 def _capture(source: Path, options: Options, model_context: int | None) -> Any:

@@ -9,14 +9,13 @@ on texts that it had not seen: docs/log.md, 22.)
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from foreknown.artifact.pack import Weights, pack
-from foreknown.artifact.sizes import program_sizes
+from foreknown.artifact.executor import start
+from foreknown.artifact.pack import Weights
 from foreknown.errors import RequestError
 from foreknown.graph.batch import BLOCK_TOKENS, single
 from foreknown.graph.ir import Graph, Node, make
@@ -24,8 +23,6 @@ from foreknown.passes.lower_bits import Importance, products
 from foreknown.plan.phases import held
 from foreknown.plan.plan import Limits, Plan, make_plan
 from foreknown.targets.cpu.program import Program
-from foreknown.targets.cpu.source import generate
-from foreknown.targets.cpu.toolchain import cache_directory, cached_shared_object, find_target
 
 CHUNK_TOKENS = 16
 """Of a step: all operands of all products are kept to its end."""
@@ -54,20 +51,13 @@ def column_importance(
         Limits(context, CHUNK_TOKENS, CHUNK_TOKENS),
     )
     sums = [np.zeros(x.row_shape[-1]) for x in operands.values()]
-    generated = generate(plan)
-    made = cached_shared_object(generated.text, find_target("host"))
-    with tempfile.TemporaryFile(dir=cache_directory()) as file:
-        file.truncate(max(plan.weights_bytes, 1))
-        pack(plan.constants.values(), weights, file)
-        file.flush()
-        memory = np.memmap(file, np.uint8, "r")
-        sizes, n_blocks = program_sizes(plan, generated), -(-len(tokens) // BLOCK_TOKENS)
-        with Program(made, memory, sizes, n_blocks=n_blocks, n_threads=n_threads) as program:
-            for start in range(0, len(tokens), CHUNK_TOKENS):
-                chunk = list(tokens[start : start + CHUNK_TOKENS])
-                program.step(single(chunk, start))
-                for total, square in zip(sums, squares.values(), strict=True):
-                    total += _rows(program, plan, square, len(chunk)).sum(0)
+    n_blocks = -(-len(tokens) // BLOCK_TOKENS)
+    with start(plan, weights, n_blocks=n_blocks, n_threads=n_threads) as program:
+        for first in range(0, len(tokens), CHUNK_TOKENS):
+            chunk = list(tokens[first : first + CHUNK_TOKENS])
+            program.step(single(chunk, first))
+            for total, square in zip(sums, squares.values(), strict=True):
+                total += _rows(program, plan, square, len(chunk)).sum(0)
     found = [np.sqrt(total / len(tokens)).clip(0, 1e20).astype(np.float32) for total in sums]
     return dict(zip(operands, found, strict=True))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from foreknown.passes.lower_bits import matrix, why_not
 from foreknown.plan.constants import Constant, constant_text
 from foreknown.plan.costs import phase_cost
 from foreknown.plan.plan import Plan
@@ -60,6 +59,8 @@ def plan_record(plan: Plan, generated: Source, bits: int | None = None) -> dict[
 
 def _why_not(plan: Plan, constant: Constant, bits: int | None) -> str | None:
     """Why a matrix is not in as few bits as were asked for; None if it is, or is no matrix."""
+    from foreknown.passes.lower_bits import matrix, why_not
+
     if bits is None or constant.layout == "lowbit":
         return None
     readers = [n for n in plan.graph.users[constant.node] if matrix(n) is constant.node]

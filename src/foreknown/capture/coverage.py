@@ -26,7 +26,8 @@ from foreknown.capture.reference import eager_logits
 from foreknown.capture.tiny import make_tiny_checkpoint, plain_tokens
 from foreknown.errors import ForeknownError
 from foreknown.graph.batch import BLOCK_TOKENS, Batch
-from foreknown.graph.interpret import State, run
+from foreknown.graph.interpret import run
+from foreknown.graph.state import State
 
 TOLERANCE = 1e-4  # of the largest logit: f32 in another order of additions stays far below
 PROMPT_TOKENS, DECODED_TOKENS = 24, 8

@@ -96,14 +96,11 @@ def open_model(args: argparse.Namespace) -> Iterator[Model]:
 
 def _step_seconds(artifact: Artifact, threads: int) -> Callable[[int], float] | None:
     """What a step of so many decode tokens will take; None while this machine is not measured."""
-    from foreknown.report.forecast import StepCosts, StepShape
+    from foreknown.report.forecast import decode_seconds
     from foreknown.report.host import known_host
 
     machine = known_host(threads)
-    if machine is None:
-        return None
-    costs, context = StepCosts(artifact), artifact.manifest.sizes.context / 2
-    return lambda n: costs.seconds(machine, StepShape(n, n, context))
+    return None if machine is None else decode_seconds(artifact, machine)
 
 
 def _find(args: argparse.Namespace, afresh: bool = False) -> tuple[Artifact, bool]:

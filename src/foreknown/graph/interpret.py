@@ -15,7 +15,7 @@ Four choices that NumPy does not make for us:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -28,30 +28,10 @@ from foreknown.graph.batch import BLOCK_TOKENS, Batch
 from foreknown.graph.bf16 import from_bf16, to_bf16
 from foreknown.graph.ir import DTYPES, Graph, Literal, Node, Shape, Symbol, T, topological
 from foreknown.graph.quantise import dequantise, quantise_rows, quantise_weights
+from foreknown.graph.state import State, runs, stored
 
 Array = NDArray[Any]
 Weights = Mapping[str, Array] | Callable[[str], Array]
-
-
-class State:
-    """What a model remembers between steps, in blocks of 16 tokens, one array for each state key.
-
-    `attend` keeps its pair (k, v), so layers that share keys and values share state; `shift` keeps
-    the value that it shifts, `scan` its own. Arrays are [n_blocks, 16, *row_shape], one row a
-    token; for a scan [n_blocks, *state_shape], the state after the last token that was run in a
-    block. They are created when first used, full of poison.
-    """
-
-    def __init__(self, n_blocks: int) -> None:
-        self.n_blocks = n_blocks
-        self.arrays: dict[Hashable, Array] = {}
-
-    def array(self, key: Hashable, shape: tuple[int, ...], dtype: str = "f32") -> Array:
-        """The array of a key: [n_blocks, *shape]."""
-        if key not in self.arrays:
-            poison = {"f32": np.nan, "i32": np.iinfo(np.int32).min, "bool": False}[dtype]
-            self.arrays[key] = np.full((self.n_blocks, *shape), poison, DTYPES[dtype])
-        return self.arrays[key]
 
 
 def run(graph: Graph, batch: Batch, weights: Weights, state: State) -> dict[str, Array]:
@@ -384,38 +364,19 @@ def _experts(step: _Step, node: Node, x: Array, w: Array, index: Array) -> Array
 # The past
 
 
-def _runs(batch: Batch) -> Iterator[tuple[Array, Array, int, Array]]:
-    """For each sequence: its tokens' indices in the batch, their positions, and where all of its
-    positions up to the last lie (block * 16 + offset), from the first of them."""
-    for sequence in np.unique(batch.sequence):
-        index = np.flatnonzero(batch.sequence == sequence)
-        positions = batch.positions[index]
-        every = np.arange(positions[-1] + 1)
-        blocks = batch.block_tables[sequence, every // BLOCK_TOKENS]
-        yield index, positions, int(positions[0]), blocks * BLOCK_TOKENS + every % BLOCK_TOKENS
-
-
-def _stored(state: State, key: Hashable, batch: Batch, x: Array, dtype: str) -> Array:
-    """Write this step's rows into their blocks; returns all rows, [n_blocks * 16, *row_shape]."""
-    array = state.array(key, (BLOCK_TOKENS, *x.shape[1:]), dtype)
-    block = batch.block_tables[batch.sequence, batch.positions // BLOCK_TOKENS]
-    array[block, batch.positions % BLOCK_TOKENS] = x
-    return array.reshape(-1, *x.shape[1:])
-
-
 @_means("attend")
 def _attend(step: _Step, node: Node, q: Array, k: Array, v: Array, *extra: Array) -> Array:
     batch, state = step.given()
     pair = (node.args[1], node.args[2])
-    keys = _stored(state, ("keys", pair), batch, k, "f32")
-    values = _stored(state, ("values", pair), batch, v, "f32")
+    keys = stored(state, ("keys", pair), batch, k, "f32")
+    values = stored(state, ("values", pair), batch, v, "f32")
     sinks = extra[0] if node.attrs["sinks"] else None
     bias = extra[-1] if node.attrs["bias"] else None
     scale = np.float32(node.number("scale"))
     cap = None if node.attrs["softcap"] is None else np.float32(node.number("softcap"))
     heads, groups = q.shape[1], k.shape[1]
     result = np.empty(step.shape(node.shape), np.float32)
-    for index, positions, _, places in _runs(batch):
+    for index, positions, _, places in runs(batch):
         first = _first_visible(node, int(positions[0]))
         seen_keys = keys[places[first:]].transpose(1, 2, 0).astype(np.float64)
         seen_values = values[places[first:]].transpose(1, 0, 2).astype(np.float64)
@@ -461,9 +422,9 @@ def _softmax(score: Array, sinks: Array | None) -> Array:
 @_means("shift")
 def _shift(step: _Step, node: Node, x: Array) -> Array:
     batch, state = step.given()
-    rows = _stored(state, ("shift", node.args[0]), batch, x, node.dtype)
+    rows = stored(state, ("shift", node.args[0]), batch, x, node.dtype)
     result = np.zeros_like(x)  # what lies before the start of a sequence
-    for index, positions, _, places in _runs(batch):
+    for index, positions, _, places in runs(batch):
         earlier = positions - node.integer("n")
         result[index[earlier >= 0]] = rows[places[earlier[earlier >= 0]]]
     return result
@@ -476,7 +437,7 @@ def _scan(step: _Step, node: Node, decay: Array, value: Array, *rank_one: Array)
     last = state.array(("scan", node), shape[1:])
     decay, value = np.broadcast_to(decay, shape), np.broadcast_to(value, shape)
     result = np.empty(shape, np.float32)
-    for index, positions, start, places in _runs(batch):
+    for index, positions, start, places in runs(batch):
         now = np.zeros(shape[1:], np.float32)
         if start > 0:
             now = last[places[start - 1] // BLOCK_TOKENS]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from foreknown.graph.ir import Graph
+from foreknown.graph.verify import verify
 from foreknown.passes import drop_no_ops, fold_constants, merge_views
 from foreknown.passes.contract_with_constants import contract_with_constants
 from foreknown.passes.join_linears import join_linears
@@ -88,3 +89,15 @@ def optimise(
         graph = run(graph)
         after(name, graph)
     return graph
+
+
+def lower(
+    graph: Graph, context: int, formats: Formats = AS_STORED, importance: Importance | None = None
+) -> Graph:
+    """Every pass, and the proof that rows are independent before and after.
+
+    Raises:
+        GraphError: a row reads another row, or a rule of the graph is broken.
+    """
+    lowered = optimise(verify(graph), context=context, formats=formats, importance=importance)
+    return verify(lowered)

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 from foreknown.errors import GraphError
 from foreknown.graph.batch import Batch
-from foreknown.graph.interpret import State, run
+from foreknown.graph.interpret import run
 from foreknown.graph.ir import DTYPES, Graph, Node, T, const, make, topological
 from foreknown.graph.ops import LEAF, PAST, VIEW
+from foreknown.graph.state import State
 
 MAX_TABLE_BYTES = 64 << 20
 CHUNK_POSITIONS = 4096

@@ -20,10 +20,11 @@ outputs or heads. An ordinary layer has ten stages and five meetings.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from foreknown.graph.ir import Graph, Node, Symbol
 from foreknown.graph.ops import PAST
@@ -70,17 +71,24 @@ def held(value: Node) -> Node:
     return value
 
 
-def meetings(phases: Iterable[Phase]) -> dict[int, int]:
+class Staged(Protocol):
+    """A phase, or its record in an artifact."""
+
+    @property
+    def stage(self) -> int: ...
+    @property
+    def kind(self) -> str: ...
+
+
+def shared_stages(phases: Iterable[Staged]) -> set[int]:
+    """Stages that share out outputs or heads, and so end in a meeting even for a lone token."""
+    return {phase.stage for phase in phases if phase.kind != "rows"}
+
+
+def meetings(phases: Sequence[Phase]) -> dict[int, int]:
     """For each stage, how many stages before it end in a meeting even for a lone token."""
-    stages: dict[int, bool] = {}
-    for phase in phases:
-        stages[phase.stage] = stages.get(phase.stage, False) or phase.kind != "rows"
-    before = 0
-    met: dict[int, int] = {}
-    for stage in sorted(stages):
-        met[stage] = before
-        before += stages[stage]
-    return met
+    shared = sorted(shared_stages(phases))
+    return {stage: bisect_left(shared, stage) for stage in {p.stage for p in phases}}
 
 
 def fuse(graph: Graph) -> tuple[Phase, ...]:

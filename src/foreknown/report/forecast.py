@@ -6,8 +6,9 @@ It is a bound from below on time, and says so.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from foreknown.artifact import Artifact, PhaseRecord
@@ -15,6 +16,7 @@ from foreknown.artifact.loading import MemoryPlan, plan_memory
 from foreknown.graph.batch import BLOCK_TOKENS
 from foreknown.machine import Machine, Work, seconds
 from foreknown.plan.costs import Cost, Formula
+from foreknown.plan.phases import shared_stages
 
 BASIS = "rooflines: the best that this machine, as calibrated, can do"
 
@@ -66,7 +68,7 @@ class StepCosts:
         self.phases: Sequence[PhaseRecord] = artifact.phases()
         self.total = sum((phase.cost for phase in self.phases), Cost())
         self.stages = len({phase.stage for phase in self.phases})
-        self.shared_stages = len({p.stage for p in self.phases if p.kind != "rows"})
+        self.shared_stages = len(shared_stages(self.phases))
 
     def bytes(self, step: StepShape) -> float:
         """Bytes that a step moves."""
@@ -130,3 +132,13 @@ def forecast(
         decode_tok_s=1 / costs.seconds(machine, middle),
         memory=plan_memory(artifact, -(-sizes.context // BLOCK_TOKENS), machine.threads),
     )
+
+
+def decode_seconds(artifact: Artifact, machine: Machine) -> Callable[[int], float]:
+    """What a step of so many decode tokens will take, at half of the context.
+
+    The plan is read when it is first asked: most runs never do.
+    """
+    costs = cache(lambda: StepCosts(artifact))
+    context = artifact.manifest.sizes.context / 2
+    return lambda n_tokens: costs().seconds(machine, StepShape(n_tokens, n_tokens, context))

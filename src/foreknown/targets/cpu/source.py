@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from foreknown.graph.ir import Node
 from foreknown.plan.constants import Constant
-from foreknown.plan.phases import Phase
+from foreknown.plan.phases import Phase, shared_stages
 from foreknown.plan.plan import Plan
 from foreknown.plan.state import StateSlot, block_bytes
 from foreknown.targets.cpu.anchors import write_anchor
@@ -54,7 +55,9 @@ def generate(plan: Plan) -> Source:
     offsets: list[str] = []
     names: list[str] = []
     scratch_bytes = 0
-    for number, phase in enumerate(plan.phases):
+    for number, (phase, meeting) in enumerate(
+        zip(plan.phases, _meetings(plan.phases), strict=True)
+    ):
         access = Access(plan.constants)
         body, scratch = _body(phase, access, plan)
         scratch_bytes = max(scratch_bytes, scratch)
@@ -67,7 +70,6 @@ def generate(plan: Plan) -> Source:
         for table, values in (("at", at), ("own", own)):
             listed = ", ".join(values or ["0"])
             offsets.append(f"static const uint64_t {table}_{number}[] = {{{listed}}};")
-        meeting = _meeting(plan.phases, number)
         calls.append(f"    {{{name}, at_{number}, own_{number}, {phase.stage}, {meeting}}},")
         names.append(name)
     text = "\n".join(
@@ -102,14 +104,18 @@ def generate(plan: Plan) -> Source:
     return Source(text, -(-scratch_bytes // 64) * 64, block_bytes, tuple(names))
 
 
-def _meeting(phases: Sequence[Phase], number: int) -> str:
-    """Whether threads meet after a phase; see `fk_meeting` of the runtime."""
-    stage = phases[number].stage
-    together = [i for i, p in enumerate(phases) if p.stage == stage]
-    if number != together[-1]:
-        return "FK_NO_MEETING"
-    shared_out = any(phases[i].kind != "rows" for i in together)
-    return "FK_MEET" if shared_out or number + 1 == len(phases) else "FK_MEET_UNLESS_ALONE"
+def _meetings(phases: Sequence[Phase]) -> list[str]:
+    """Whether threads meet after each phase; see `fk_meeting` of the runtime."""
+    shared = shared_stages(phases)
+    found = []
+    for phase, following in zip_longest(phases, phases[1:]):
+        if following is None or (phase.stage in shared and following.stage != phase.stage):
+            found.append("FK_MEET")
+        elif following.stage != phase.stage:
+            found.append("FK_MEET_UNLESS_ALONE")
+        else:
+            found.append("FK_NO_MEETING")
+    return found
 
 
 def _formats(plan: Plan) -> list[tuple[int, int]]:
