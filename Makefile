@@ -42,7 +42,7 @@ $(READY): pyproject.toml
 	@echo "setting up .venv: once, a few minutes"
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@$(PIP) install 'torch==2.13.0'
-	@$(PIP) install -e '.[compile,dev]'
+	@$(PIP) install -e '.[compile,serve,dev]'
 	@touch $@
 
 clean:

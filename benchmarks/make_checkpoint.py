@@ -1,5 +1,8 @@
 """Writes a random bf16 checkpoint of a named real shape, streaming: `make_checkpoint.py SHAPE DIR`.
 
+`--tokenizer TEXT ...` adds a tokenizer with as many tokens as the model has, and a chat template;
+its first merges are learnt from the texts. `--tokenizer-only` leaves the weights as they are.
+
 Speed and memory depend on shapes, not on what was learnt, so these stand in for real models in
 every benchmark. Weights are normal with deviation 1/sqrt(fan in), so that logits stay finite.
 Only one piece of a tensor is ever in memory.
@@ -15,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from loads.vocabulary import write_tokenizer
 from numpy.typing import NDArray
 
 PIECE = 1 << 23
@@ -138,8 +142,16 @@ def main() -> int:
     parser.add_argument("shape", choices=sorted(SHAPES))
     parser.add_argument("directory", type=Path)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tokenizer", nargs="*", type=Path, metavar="TEXT", help="files, or none")
+    parser.add_argument("--tokenizer-only", action="store_true", help="write no weights")
     arguments = parser.parse_args()
-    write_checkpoint(SHAPES[arguments.shape], arguments.directory, arguments.seed)
+    shape, directory = SHAPES[arguments.shape], arguments.directory
+    if arguments.tokenizer_only and not (directory / "config.json").exists():
+        parser.error(f"{directory} is no checkpoint; leave --tokenizer-only out")
+    if not arguments.tokenizer_only:
+        write_checkpoint(shape, directory, arguments.seed)
+    if arguments.tokenizer_only or arguments.tokenizer is not None:
+        write_tokenizer(directory, shape.vocabulary, arguments.tokenizer or ())
     return 0
 
 

@@ -8,10 +8,12 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.serving import Served, serving
 
 ROOT = Path(__file__).resolve().parents[1]
 BUNDLED = ROOT / "src" / "foreknown" / "bundled"
@@ -112,6 +114,24 @@ def stories_artifact(
     """stories260K, compiled for this machine."""
     source = shared_data / "models" / "stories260K"
     return made_once("stories-artifact", lambda directory: _compile(source, directory))
+
+
+@pytest.fixture(scope="session")
+def served(bundled_artifact: Path) -> Iterator[Served]:
+    """`foreknown serve` with the bundled model, under the name "bundled"."""
+    pytest.importorskip("fastapi", reason="needs foreknown[serve]")
+    with serving(f"bundled={bundled_artifact}") as server:
+        yield server
+
+
+@pytest.fixture
+def serve(bundled_artifact: Path) -> Iterator[Callable[..., Served]]:
+    """Starts servers of the bundled model with more arguments; they end with the test."""
+    pytest.importorskip("fastapi", reason="needs foreknown[serve]")
+    with ExitStack() as stack:
+        yield lambda *more, **environment: stack.enter_context(
+            serving(f"bundled={bundled_artifact}", *more, **environment)
+        )
 
 
 @pytest.fixture

@@ -122,7 +122,7 @@ def decoder(
     name: str = "decoder",
     wide: bool = False,
 ) -> Graph:
-    """A decoder with tied embeddings.
+    """A decoder with tied embeddings, and the hidden states that its head reads.
 
     Args:
         layers: one letter each: attention, windowed attention, gated MLP, experts, recurrence.
@@ -144,5 +144,5 @@ def decoder(
                 y = recurrent(h, f"{i}", stored, size)
         x = make("add", x, y)
     x = make("select_rows", x, make("rows"))
-    logits = make("linear", norm(x, weight("norm", size.model, stored=stored)), embed)
-    return Graph(name, {"logits": logits})
+    hidden = norm(x, weight("norm", size.model, stored=stored))
+    return Graph(name, {"logits": make("linear", hidden, embed), "hidden": hidden})

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foreknown.artifact.pack import pack
+from foreknown.artifact.sizes import program_sizes
 from foreknown.graph import interpret
 from foreknown.graph.batch import BLOCK_TOKENS, Batch
 from foreknown.graph.bf16 import to_bf16
@@ -52,19 +53,7 @@ class Compiled:
     @property
     def sizes(self) -> Sizes:
         """What `Program` must be given."""
-        plan = self.plan
-        return Sizes(
-            vocab_size=plan.graph.outputs["logits"].row_size,
-            context=plan.limits.context,
-            max_tokens=plan.limits.max_tokens,
-            max_rows=plan.limits.max_rows,
-            arena_bytes=plan.arena_bytes,
-            scratch_bytes=self.source.scratch_bytes,
-            own_bytes=plan.own_bytes,
-            block_bytes=self.source.block_bytes,
-            logits_offset=plan.logits.offset,
-            n_phases=len(plan.phases),
-        )
+        return program_sizes(self.plan, self.source)
 
     def shared_object(self, target: str = "host") -> Path:
         """Compiled on first use, then from the user's cache."""

@@ -70,7 +70,24 @@ class ArtifactError(ForeknownError):
 
 
 class RequestError(ForeknownError):
-    """A request that cannot be served as asked."""
+    """A request that cannot be served as asked.
+
+    Args:
+        field: the parameter at fault; empty if it is none, or the caller knows better.
+        too_long: whether a longer context would have served it.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str = "",
+        remedy: str = "",
+        field: str = "",
+        too_long: bool = False,
+    ) -> None:
+        super().__init__(what, where=where, remedy=remedy)
+        self.field, self.too_long = field, too_long
 
 
 class MachineError(ForeknownError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 from collections import namedtuple
@@ -14,6 +15,7 @@ from foreknown.artifact import build
 from foreknown.artifact.build import Options, compile_checkpoint
 from foreknown.artifact.format import MANIFEST, OBJECT, PLAN, SOURCE, WEIGHTS, open_artifact
 from foreknown.artifact.loading import load_program
+from foreknown.checkpoint import Pooling, open_checkpoint
 from foreknown.errors import ArtifactError, CheckpointError
 from foreknown.graph.batch import single
 from foreknown.graph.interpret import run
@@ -35,11 +37,27 @@ def step(destination: Path) -> bytes:
 def test_an_artifact_computes_what_its_checkpoint_means(compile_it: Compile) -> None:
     import numpy as np
 
-    artifact = compile_it()
-    expected = run(GRAPH, single([5, 1, 60, 2]), random_weights(GRAPH), State(1))["logits"]
-    found = np.frombuffer(step(artifact.directory), np.float32).reshape(expected.shape)
-    largest = float(np.abs(expected).max())
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * largest)
+    batch = single([5, 1, 60, 2])
+    expected = run(GRAPH, batch, random_weights(GRAPH), State(1))
+    with load_program(open_artifact(compile_it().directory), n_threads=2).program as program:
+        found = {"logits": program.step(batch), "hidden": program.hidden(4)}
+        for name, value in expected.items():
+            largest = float(np.abs(value).max())
+            np.testing.assert_allclose(found[name], value, rtol=0, atol=1e-5 * largest)
+
+
+def test_how_embeddings_are_pooled_is_kept(checkpoint: Path, compile_it: Compile) -> None:
+    kinds = ["Transformer", "Pooling", "Normalize"]
+    modules = [{"path": f"{i}_{k}", "type": f"models.{k}"} for i, k in enumerate(kinds)]
+    (checkpoint / "modules.json").write_text(json.dumps(modules))
+    (checkpoint / "1_Pooling").mkdir()
+    pooling = checkpoint / "1_Pooling" / "config.json"
+    pooling.write_text('{"pooling_mode": "max"}')
+    with pytest.raises(CheckpointError, match="pooled by max"):
+        compile_it()
+    pooling.write_text('{"pooling_mode": "lasttoken"}')
+    copy = open_checkpoint(compile_it().checkpoint_directory)
+    assert copy.pooling == Pooling("last", normalise=True)
 
 
 def test_what_compile_returns_is_what_lies_there(compile_it: Compile) -> None:

@@ -60,8 +60,10 @@ class FakeProgram:
         max_rows: int = 4,
         n_blocks: int = 24,
         rewindable: bool = True,
+        hidden_size: int = 8,
     ) -> None:
         self.library = library
+        self.hidden_size = hidden_size
         self.rewindable = rewindable
         self.vocab_size = vocab_size
         self.context = context
@@ -71,6 +73,8 @@ class FakeProgram:
         self.state = np.full(n_blocks * BLOCK_TOKENS, -1, np.int32)
         self.broken_after: int | None = None
         self.batches: list[int] = []
+        self.copies: list[tuple[int, int]] = []
+        self._hidden = np.zeros((max_rows, hidden_size), np.float32)
 
     def step(self, batch: Batch) -> NDArray[np.float32]:
         batch.check(self.vocab_size, self.context, self.n_blocks)
@@ -80,9 +84,21 @@ class FakeProgram:
         blocks = batch.block_tables[batch.sequence, batch.positions // BLOCK_TOKENS]
         self.state[blocks * BLOCK_TOKENS + batch.positions % BLOCK_TOKENS] = batch.tokens
         logits = np.empty((len(batch.rows), self.vocab_size), np.float32)
+        self._hidden[:] = np.nan
         for row, index in enumerate(batch.rows):
             logits[row] = self._logits(batch, int(index))
+            seed = zlib.crc32(logits[row].tobytes())
+            self._hidden[row] = np.random.default_rng(seed).normal(0, 1, self.hidden_size)
         return logits
+
+    def hidden(self, n_rows: int) -> NDArray[np.float32]:
+        return self._hidden[:n_rows]
+
+    def copy_block(self, source: int, destination: int) -> None:
+        assert self.rewindable
+        self.copies.append((source, destination))
+        state = self.state.reshape(self.n_blocks, BLOCK_TOKENS)
+        state[destination] = state[source]
 
     def _logits(self, batch: Batch, index: int) -> NDArray[np.float32]:
         position = np.arange(batch.positions[index] + 1)
@@ -95,6 +111,35 @@ class FakeProgram:
     def _logits_after(self, past: NDArray[np.int32]) -> NDArray[np.float32]:
         random = np.random.default_rng(zlib.crc32(past.tobytes()))
         return random.normal(0, 3, self.vocab_size).astype(np.float32)
+
+
+class RecurrentProgram(FakeProgram):
+    """A model with one state for the whole past, which each block keeps as it was at its end.
+
+    It can only go on where a block's state stands.
+    """
+
+    def __init__(self, library: ctypes.CDLL, **sizes: Any) -> None:
+        super().__init__(library, **{**sizes, "rewindable": False})
+        self.seen: list[bytes | None] = [None] * self.n_blocks
+
+    def step(self, batch: Batch) -> NDArray[np.float32]:
+        tables = batch.block_tables[batch.sequence]
+        each = zip(batch.tokens.tolist(), batch.positions.tolist(), tables, strict=True)
+        for token, position, table in each:
+            block, place = divmod(position, BLOCK_TOKENS)
+            before = b"" if not position else self.seen[table[block - (not place)]]
+            assert before is not None
+            assert len(before) == 4 * position
+            self.seen[table[block]] = before + token.to_bytes(4, "little")
+        return super().step(batch)
+
+    def _logits(self, batch: Batch, index: int) -> NDArray[np.float32]:
+        table = batch.block_tables[batch.sequence[index]]
+        position = int(batch.positions[index])
+        seen = self.seen[table[position // BLOCK_TOKENS]]
+        assert seen is not None
+        return self._logits_after(np.frombuffer(seen, np.int32)[: position + 1])
 
 
 class RepeatingProgram(FakeProgram):
@@ -140,6 +185,11 @@ class StepClock:
 @pytest.fixture(scope="session")
 def repeating(library: ctypes.CDLL) -> Callable[..., RepeatingProgram]:
     return lambda **settings: RepeatingProgram(library, **settings)
+
+
+@pytest.fixture(scope="session")
+def recurrent(library: ctypes.CDLL) -> Callable[..., RecurrentProgram]:
+    return lambda **sizes: RecurrentProgram(library, **sizes)
 
 
 @pytest.fixture(scope="session")

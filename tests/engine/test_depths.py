@@ -113,12 +113,12 @@ def test_what_is_told_holds_where_time_goes_by_it() -> None:
 
 
 def test_the_clock_corrects_scale_and_shape() -> None:
-    times = StepTimes(unmeasured)
+    times = StepTimes(lambda n: unmeasured(n, n))
     times.observe(1, 3.0)
-    assert times.seconds(4) == pytest.approx(3 * unmeasured(4)), "as far off as its neighbour"
+    assert times.seconds(4) == pytest.approx(3 * unmeasured(4, 4)), "as far off as its neighbour"
     times.observe(8, 3.0)
     assert times.seconds(8) == pytest.approx(3.0)
-    assert 3.0 < times.seconds(4) < 3 * unmeasured(4), "between its neighbours"
+    assert 3.0 < times.seconds(4) < 3 * unmeasured(4, 4), "between its neighbours"
     for _ in range(64):
         times.observe(1, 6.0)
     assert times.seconds(1) == pytest.approx(6.0, rel=0.05)

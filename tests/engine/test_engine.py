@@ -16,7 +16,8 @@ from foreknown.engine.block_manager import BlockManager
 from foreknown.engine.integrity import IntegrityError
 from foreknown.engine.scheduler import Scheduler
 from foreknown.errors import ForeknownError, RequestError
-from tests.engine.company import assert_same_in_company, said
+from tests.engine.company import alone, assert_same_in_company, said
+from tests.engine.conftest import ByteDetokenizer
 
 NewProgram = Callable[..., Any]
 
@@ -31,34 +32,80 @@ PARAMS = st.builds(
     logprobs=st.sampled_from([None, 2]),
     min_tokens=st.sampled_from([0, 1]),
 )
-PROMPTS = st.lists(st.integers(0, 39), min_size=1, max_size=50)
-REQUESTS = st.lists(st.builds(Request, PROMPTS, PARAMS), min_size=1, max_size=9)
+BEGINNING = [n * 7 % 40 for n in range(40)]
+PROMPTS = st.one_of(
+    st.lists(st.integers(0, 39), min_size=1, max_size=50),
+    st.builds(
+        lambda n, more: [*BEGINNING[:n], *more],
+        st.integers(1, 40),
+        st.lists(st.integers(0, 2), max_size=8),
+    ),
+)
+SETTINGS = st.one_of(
+    st.just({}),
+    st.fixed_dictionaries({"samples": st.integers(2, 4)}),
+    st.fixed_dictionaries({"prompt_logprobs": st.integers(0, 2), "samples": st.integers(1, 2)}),
+    st.fixed_dictionaries({"embed": st.sampled_from(["mean", "last", "first"])}),
+)
+REQUESTS = st.lists(
+    st.builds(
+        lambda prompt, params, user, settings: Request(
+            prompt, params, user=user, salt=user[:1], **settings
+        ),
+        PROMPTS,
+        PARAMS,
+        st.sampled_from(["", "a", "ab", "c"]),
+        SETTINGS,
+    ),
+    min_size=1,
+    max_size=9,
+)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     requests=REQUESTS,
+    kind=st.sampled_from(["new_program", "recurrent"]),
     max_tokens=st.integers(1, 24),
     max_rows=st.integers(1, 5),
     n_blocks=st.integers(6, 14),
+    each=st.sampled_from([0.0, 0.1, 1.0]),
     data=st.data(),
 )
 def test_outputs_are_the_same_in_any_company(
     new_program: NewProgram,
+    recurrent: NewProgram,
     requests: list[Request],
+    kind: str,
     max_tokens: int,
     max_rows: int,
     n_blocks: int,
+    each: float,
     data: st.DataObject,
 ) -> None:
+    """Any mix, chunks, cached prefixes, samples that share a prompt, and preemption."""
     end_ids = (7, 8)
-    alone = Engine(new_program(max_tokens=96), end_ids=end_ids)
-    expected = [said(list(alone.generate([request]))) for request in requests]
-    alone.check_integrity()
-
-    program = new_program(max_tokens=max_tokens, max_rows=max_rows, n_blocks=n_blocks)
-    engine = Engine(program, end_ids=end_ids)
+    make = new_program if kind == "new_program" else recurrent
+    expected = [
+        answer
+        for request in requests
+        for answer in alone(lambda: Engine(make(max_tokens=96), end_ids=end_ids), request)
+    ]
+    program = make(max_tokens=max_tokens, max_rows=max_rows, n_blocks=n_blocks)
+    engine = Engine(
+        program,
+        end_ids=end_ids,
+        clock=StillClock(),
+        step_seconds=lambda n_tokens, n_rows: 1 + each * (n_tokens - 1),
+    )
     assert_same_in_company(engine, requests, expected, data)
+
+
+class StillClock:
+    """No step takes any time: what is told of steps holds."""
+
+    def now_ns(self) -> int:
+        return 0
 
 
 def test_decoding_and_prompt_chunks_share_steps(new_program: NewProgram) -> None:
@@ -134,7 +181,7 @@ def test_an_abandoned_generation_is_cancelled(new_program: NewProgram) -> None:
     del generation
     gc.collect()
     engine.check_integrity()
-    assert len(engine.scheduler.blocks.free_blocks) == 24
+    assert engine.scheduler.blocks.n_free == 24
 
 
 def test_broken_logits_end_their_own_request_only(new_program: NewProgram) -> None:
@@ -206,15 +253,55 @@ def test_unseeded_requests_differ_and_seeded_ones_repeat(new_program: NewProgram
     assert run(None) != run(None)
 
 
+def test_what_ended_an_answer_is_told(new_program: NewProgram) -> None:
+    def ended(**params: Any) -> Any:
+        engine = Engine(new_program(), end_ids=(), new_detokenizer=ByteDetokenizer)
+        settings: dict[str, Any] = {"temperature": 0, "max_tokens": 20, **params}
+        outputs = list(engine.generate([Request([1, 2], SamplingParams(**settings))]))
+        assert all(o.stopped_by is None for o in outputs[:-1])
+        return outputs[-1].stopped_by, [o.token for o in outputs]
+
+    by, tokens = ended()
+    assert (by, len(tokens)) == (None, 20)
+    assert ended(stop_token_ids=(tokens[5],))[0] == tokens[5]
+    assert ended(stop=("never", chr(tokens[4])))[0] == chr(tokens[4])
+
+
+def test_the_engine_tells_what_it_is_doing(new_program: NewProgram) -> None:
+    class Ticking:
+        now = 0
+
+        def now_ns(self) -> int:
+            self.now += 500_000_000
+            return self.now
+
+    engine = Engine(new_program(max_rows=2), clock=Ticking())
+    for n in range(3):
+        engine.add(Request([n] * 20, SamplingParams(max_tokens=4, seed=1)))
+    engine.add_samples(Request([3] * 20, SamplingParams(max_tokens=4, seed=1), samples=2))
+    stats = engine.stats()
+    assert (stats.running, stats.waiting, stats.total_blocks) == (0, 5, 24)
+    engine.step()
+    stats = engine.stats()
+    assert (stats.running, stats.waiting, stats.held_blocks) == (2, 3, 4)
+    assert (stats.step_tokens, stats.step_seconds) == (24, 0.5)
+    while engine.has_work:
+        engine.step()
+    stats = engine.stats()
+    assert (stats.running, stats.waiting, stats.held_blocks) == (0, 0, 0)
+    assert stats.cached_blocks == 9
+    assert (stats.prefix_asked, stats.prefix_found, stats.preemptions) == (80, 0, 0)
+
+
 # ---- the checker itself must be able to fail ----------------------------------------------
 
 
 def lose_a_block(s: Scheduler) -> None:
-    s.blocks.free_blocks.pop()
+    s.blocks.blank.pop()
 
 
 def free_a_held_block(s: Scheduler) -> None:
-    s.blocks.free_blocks.append(int(s.blocks.tables[s.running[0].table, 0]))
+    s.blocks.blank.append(int(s.blocks.tables[s.running[0].table, 0]))
 
 
 def share_without_counting(s: Scheduler) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import platform
 from collections.abc import Callable, Mapping
 
@@ -363,6 +364,85 @@ def test_masked_logits_are_never_drawn(library: ctypes.CDLL) -> None:
     (token,), sampler = sample(library, logits, SamplingParams(logprobs=3, temperature=0))
     assert token == 5
     assert sampler.top_logprobs(0, 3)[2] == (0, -np.inf)
+
+
+# ---- masks ----------------------------------------------------------------------------------
+
+
+def masks(vocab_size: int) -> st.SearchStrategy[NDArray[np.uint32]]:
+    """Masks with rare, frequent and all bits, and of too few words."""
+    words = -(-vocab_size // 32)
+    word = st.sampled_from([0, 0, 1, 2**31, 0x00FF00F0, 2**32 - 1])
+    listed = st.lists(word, min_size=max(words - 1, 0), max_size=words + 1)
+    return listed.map(lambda values: np.array(values, np.uint32))
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_masks_are_minus_infinity_before_all_else(
+    library: ctypes.CDLL, baseline: ctypes.CDLL, data: st.DataObject
+) -> None:
+    vocab_size = data.draw(st.sampled_from([1, 31, 32, 33, 63, 64, 500, 1025, 5000]))
+    logits = spread_logits(data.draw(st.integers(0, 2**32)), vocab_size, 3)
+    token = st.integers(0, vocab_size - 1)
+    bias = data.draw(st.dictionaries(token, st.sampled_from([-5.0, 100.0]), max_size=3))
+    kind = data.draw(st.sampled_from([*EVERY_KIND.values(), SamplingParams(temperature=0)]))
+    params = dataclasses.replace(kind, logit_bias=bias)
+    history = np.array(data.draw(st.lists(token, min_size=1, max_size=4)), np.int32)
+    mask = data.draw(masks(vocab_size))
+    bits = np.unpackbits(mask.astype("<u4").view(np.uint8), bitorder="little")[:vocab_size]
+    allowed = np.zeros(vocab_size, bool)
+    allowed[: len(bits)] = bits
+    positions = range(3)
+
+    def sampled(built: ctypes.CDLL, given: Floats, mask: NDArray[np.uint32] | None) -> Sampler:
+        row = RowSampling(params, 5, (), history, 0)
+        row.allow(mask)
+        sampler = Sampler(built, vocab_size, len(positions))
+        sampler.sample(np.tile(given, (len(positions), 1)), [row] * len(positions), positions)
+        return sampler
+
+    expected = sampled(library, np.where(allowed, logits, -np.inf).astype(np.float32), None)
+    raw = sampled(library, logits, np.full(-(-vocab_size // 32), 2**32 - 1, np.uint32))
+    for built in (library, baseline):
+        got = sampled(built, logits, mask)
+        assert got.tokens.tolist() == expected.tokens.tolist()
+        assert (got.tokens[0] == NOTHING_ALLOWED) == (not allowed.any())
+        n = params.logprobs or 0
+        assert got.top_logprobs(0, n) == raw.top_logprobs(0, n), "those of the raw logits"
+
+
+def test_a_mask_is_read_where_it_lies_and_can_be_taken_off(library: ctypes.CDLL) -> None:
+    logits = np.arange(100, dtype=np.float32)
+    row = RowSampling(SamplingParams(temperature=0, logprobs=1), 0, (), np.array([1], np.int32), 0)
+    sampler = Sampler(library, 100, 1)
+    mask = np.zeros(4, np.uint32)
+    row.allow(mask)
+    assert sampler.sample(logits[None], [row], [0]) == [NOTHING_ALLOWED]
+    for token in (0, 31, 32, 98):
+        mask[:] = 0
+        mask[token // 32] = np.uint32(1) << np.uint32(token % 32)
+        row.allow(mask)
+        assert sampler.sample_again(0) == token
+        assert sampler.logprobs[0] == pytest.approx(token - 99 - 0.4586751, abs=1e-4)
+        assert sampler.top_logprobs(0, 1)[0][0] == 99
+    row.allow(None)
+    assert sampler.sample_again(0) == 99
+
+
+def test_a_masked_row_that_is_damaged_says_so(library: ctypes.CDLL) -> None:
+    logits = np.zeros(64, np.float32)
+    logits[40] = np.nan
+    row = RowSampling(SamplingParams(), 0, (), np.array([1], np.int32), 0)
+    row.allow(np.array([1, 0], np.uint32))
+    assert Sampler(library, 64, 1).sample(logits[None], [row], [0]) == [LOGITS_NOT_FINITE]
+
+
+def test_masks_of_another_kind_are_refused() -> None:
+    row = RowSampling(SamplingParams(), 0, (), np.array([1], np.int32), 0)
+    for mask in (np.zeros(4, np.int64), np.zeros(8, np.uint32)[::2]):
+        with pytest.raises(ValueError, match="a mask is u32 without gaps"):
+            row.allow(mask)  # type: ignore[arg-type]
 
 
 def test_the_structure_is_the_one_in_c(library: ctypes.CDLL) -> None:

@@ -94,7 +94,7 @@ def test_one_stop_text_may_stand_alone_and_lists_are_kept_from_change() -> None:
 
 def test_tokens_outside_the_vocabulary_are_refused() -> None:
     SamplingParams(logit_bias={9: 1}, stop_token_ids=(9,)).check_vocabulary(10)
-    with pytest.raises(RequestError, match=r"a token of logit_bias is 10, .* from 0 to 9"):
+    with pytest.raises(RequestError, match=r"logit_bias.10 is 10, .* from 0 to 9"):
         SamplingParams(logit_bias={10: 1}).check_vocabulary(10)
-    with pytest.raises(RequestError, match=r"an entry of stop_token_ids is 10, .* from 0 to 9"):
+    with pytest.raises(RequestError, match=r"stop_token_ids\[0\] is 10, .* from 0 to 9"):
         SamplingParams(stop_token_ids=(10,)).check_vocabulary(10)

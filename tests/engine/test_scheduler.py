@@ -7,14 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foreknown.engine.block_manager import BlockManager, blocks_for
+from foreknown.engine.chunking import Chunking
 from foreknown.engine.detokenizer import NoText
 from foreknown.engine.integrity import check_integrity
 from foreknown.engine.sampling import SamplingParams
 from foreknown.engine.scheduler import Chunk, Scheduler
 from foreknown.engine.sequence import Sequence, SequenceState
+from foreknown.engine.step_times import StepTimes
 
 
-def sequence(number: int, n_prompt: int, max_tokens: int) -> Sequence:
+def sequence(number: int, n_prompt: int, max_tokens: int, user: str = "") -> Sequence:
     return Sequence(
         request_id=str(number),
         number=number,
@@ -25,6 +27,7 @@ def sequence(number: int, n_prompt: int, max_tokens: int) -> Sequence:
         stop_ids=frozenset(),
         seed=0,
         detokenizer=NoText(),
+        user=user,
     )
 
 
@@ -61,7 +64,7 @@ def test_every_sequence_ends_and_no_step_is_too_large(
     ends = {}
     for number, (n_prompt, n_output) in enumerate(lengths):
         ends[number] = n_prompt + n_output
-        schedule.add(sequence(number, n_prompt, n_output))
+        schedule.add(sequence(number, n_prompt, n_output, user=str(random.integers(3))))
     steps = 0
     while schedule.has_work:
         chunks = schedule.schedule(0)
@@ -76,8 +79,8 @@ def test_every_sequence_ends_and_no_step_is_too_large(
             assert blocks_for(last) <= chunk.sequence.n_blocks
         decoding = {s.number for s in schedule.running if s.n_pending == 1}
         assert decoding <= {chunk.sequence.number for chunk in chunks}, "nobody's token waits"
-        oldest = min(s.number for s in (*schedule.running, *schedule.waiting))
-        assert oldest in {chunk.sequence.number for chunk in chunks}, "the oldest advances"
+        first = min(s.order for s in (*schedule.running, *schedule.waiting))
+        assert first in {chunk.sequence.order for chunk in chunks}, "the first advances"
         compute(chunks)
         for one in [*schedule.running, *schedule.waiting]:
             if one.n_tokens == ends[one.number] or random.random() < 0.01:
@@ -86,7 +89,7 @@ def test_every_sequence_ends_and_no_step_is_too_large(
         steps += 1
         assert steps < 20_000
     check_integrity(schedule)
-    assert len(schedule.blocks.free_blocks) == n_blocks
+    assert schedule.blocks.n_free == n_blocks
 
 
 def test_decoding_comes_before_prompts_and_the_longest_waiting_before_the_rest() -> None:
@@ -106,24 +109,21 @@ def test_decoding_comes_before_prompts_and_the_longest_waiting_before_the_rest()
     ]
 
 
-def test_a_shared_block_is_free_when_the_last_lets_go() -> None:
-    blocks = BlockManager(4, 2, 4)
-    one, two = sequence(0, 17, 4), sequence(1, 17, 4)
-    blocks.allocate(one)
-    blocks.allocate(two)
-    shared, spare = int(blocks.tables[one.table, 0]), int(blocks.tables[two.table, 0])
-    blocks.references[shared] += 1
-    blocks.references[spare] = 0
-    blocks.free_blocks.append(spare)
-    blocks.tables[two.table, 0] = shared
-    blocks.free(one)
-    assert shared not in blocks.free_blocks
-    blocks.free(two)
-    assert sorted(blocks.free_blocks) == [0, 1, 2, 3]
-
-
 def test_a_sequence_that_would_give_way_at_once_does_not_start() -> None:
     schedule = scheduler(n_blocks=2, max_tokens=64, max_rows=2)
     schedule.add(sequence(0, 8, 8))
     schedule.add(sequence(1, 16, 8))
     assert [chunk.sequence.number for chunk in schedule.schedule(0)] == [0]
+
+
+def test_a_prompt_that_a_step_has_no_room_for_holds_no_blocks() -> None:
+    schedule = scheduler(n_blocks=20, max_tokens=64, max_rows=4)
+    told = lambda n_tokens, n_rows: float(n_tokens)  # noqa: E731  (one token more is too much)
+    schedule.chunking = Chunking(StepTimes(lambda n: told(n, n)), told)
+    schedule.add(sequence(0, 1, 20))
+    compute(schedule.schedule(0))
+    for number in (1, 2):
+        schedule.add(sequence(number, 9, 8))
+    chunks = schedule.schedule(0)
+    assert [(chunk.sequence.number, chunk.n_tokens) for chunk in chunks] == [(0, 1), (1, 1)]
+    assert [waiting.number for waiting in schedule.waiting] == [2]

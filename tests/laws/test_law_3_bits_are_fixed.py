@@ -1,5 +1,5 @@
-"""Law 3: every logit has the same bits under any batch mix, chunking, number of threads, restart,
-instruction set and compiler. Comparisons are of bits, never of closeness.
+"""Law 3: every logit and hidden state has the same bits under any batch mix, chunking, number of
+threads, restart, instruction set and compiler. Comparisons are of bits, never of closeness.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from foreknown.graph.batch import Batch
 from foreknown.passes.pipeline import Formats, optimise
+from foreknown.targets.cpu.program import Program
 from foreknown.targets.cpu.toolchain import TARGETS, can_run, compiler
 from tests.decoders import VOCABULARY, decoder
 from tests.executors import (
@@ -46,19 +47,25 @@ def program_of(stored: str) -> Compiled:
     return compiled(graph, random_weights(graph, seed=1))
 
 
-def logits(
+def results(program: Program, step: Batch) -> Array:
+    """Of each selected row its logits, then its hidden state."""
+    logits = program.step(step)
+    return np.concatenate([logits, program.hidden(len(step.rows))], axis=1)
+
+
+def computed(
     stored: str, steps: tuple[Batch, ...], *, n_threads: int = 2, target: str = "host"
 ) -> dict[tuple[int, int], Array]:
-    """Logits of every token, computed in memory that starts full of NaN."""
+    """Results of every token, computed in memory that starts full of NaN."""
     made = program_of(stored)
     with made.program(n_blocks=blocks_of(steps), n_threads=n_threads, target=target) as program:
-        return by_token(steps, [program.step(step).copy() for step in steps])
+        return by_token(steps, [results(program, step) for step in steps])
 
 
 @cache
 def alone(stored: str) -> dict[tuple[int, int], Array]:
     """Each sequence by itself, in chunks as large as a step may be, on one thread."""
-    return logits(stored, MIX.steps(0, whole=True), n_threads=1)
+    return computed(stored, MIX.steps(0, whole=True), n_threads=1)
 
 
 def assert_same(
@@ -80,8 +87,9 @@ def test_the_program_means_what_the_interpreter_means(stored: str) -> None:
     tolerance = 2e-2 if stored in {"int8", "int4"} else 1e-5
     graph = program_of(stored).graph
     steps = MIX.steps(5)
-    results = interpreter(graph, random_weights(graph, seed=1), steps)
-    expected = by_token(steps, [r["logits"] for r in results])
+    found = interpreter(graph, random_weights(graph, seed=1), steps)
+    every = [np.concatenate([r["logits"], r["hidden"]], axis=1) for r in found]
+    expected = by_token(steps, every)
     largest = max(float(np.abs(v).max()) for v in expected.values())
     for token, value in alone(stored).items():
         np.testing.assert_allclose(value, expected[token], rtol=0, atol=tolerance * largest)
@@ -99,11 +107,11 @@ def test_any_mix_and_chunking_gives_the_same_bits(
     stored: str, seed: int, max_tokens: int, interleave: bool, n_threads: int
 ) -> None:
     steps = MIX.steps(seed, max_tokens=max_tokens, interleave=interleave)
-    assert_same(logits(stored, steps, n_threads=n_threads), alone(stored))
+    assert_same(computed(stored, steps, n_threads=n_threads), alone(stored))
 
 
 def test_token_by_token_gives_the_same_bits() -> None:
-    assert_same(logits("f32", MIX.steps(1, max_tokens=1)), alone("f32"))
+    assert_same(computed("f32", MIX.steps(1, max_tokens=1)), alone("f32"))
 
 
 def test_a_selected_row_does_not_depend_on_which_others_are_selected() -> None:
@@ -113,7 +121,7 @@ def test_a_selected_row_does_not_depend_on_which_others_are_selected() -> None:
         for step in steps:
             last = np.array([len(step.tokens) - 1], np.int32)
             one = Batch(step.tokens, step.positions, step.sequence, step.block_tables, last)
-            (found,) = program.step(one).copy()
+            (found,) = results(program, one)
             token = int(step.sequence[-1]), int(step.positions[-1])
             assert_same_bits(found, alone("f32")[token])
 
@@ -126,7 +134,7 @@ def test_a_step_without_selected_rows_still_keeps_the_past() -> None:
         for step in steps[:-1]:
             silent = Batch(step.tokens, step.positions, step.sequence, step.block_tables, none)
             assert program.step(silent).shape == (0, VOCABULARY)
-        found = by_token(steps[-1:], [program.step(steps[-1]).copy()])
+        found = by_token(steps[-1:], [results(program, steps[-1])])
     for token, value in found.items():
         assert_same_bits(value, alone("f32")[token])
 
@@ -171,9 +179,38 @@ def test_a_shared_prefix_gives_the_same_bits() -> None:
     assert_same_bits(found, expected[32:])
 
 
+@pytest.mark.parametrize("stored", STORED)
+@pytest.mark.parametrize("chunk", [1, 9])
+def test_a_copied_block_goes_on_with_the_same_bits(stored: str, chunk: int) -> None:
+    """A prefix-cache hit in the middle of a block: state of every kind, in every format."""
+    text = MIX.texts[0][:50]
+    tables = np.array([[1, 2, 3, 7], [1, 2, 5, 0]], np.int32)
+
+    def step(sequence: int, tokens: Array, start: int) -> Batch:
+        every = np.arange(len(tokens), dtype=np.int32)
+        owner = np.full(len(tokens), sequence, np.int32)
+        return Batch(tokens, every + np.int32(start), owner, tables, every)
+
+    def goes_on(program: Program, sequence: int, tokens: Array, start: int) -> Array:
+        cuts = range(start, len(tokens), chunk)
+        parts = [step(sequence, tokens[cut : cut + chunk], cut) for cut in cuts]
+        return np.concatenate([results(program, part) for part in parts])
+
+    other = np.concatenate([text[:38], (text[38:] + 1) % VOCABULARY]).astype(np.int32)
+    expected = []
+    for tokens in (text, other):
+        with program_of(stored).program(n_blocks=8) as program:
+            expected.append(results(program, step(0, tokens, 0))[38:])
+    with program_of(stored).program(n_blocks=8) as program:
+        program.step(step(0, text[:38], 0))
+        program.copy_block(3, 5)
+        assert_same_bits(goes_on(program, 1, other, 38), expected[1])
+        assert_same_bits(goes_on(program, 0, text, 38), expected[0])
+
+
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 5])
 def test_any_number_of_threads_gives_the_same_bits(n_threads: int) -> None:
-    assert_same(logits("bf16", MIX.steps(2), n_threads=n_threads), alone("bf16"))
+    assert_same(computed("bf16", MIX.steps(2), n_threads=n_threads), alone("bf16"))
 
 
 @pytest.mark.parametrize("target", [t for t in TARGETS if t.startswith("x86")])
@@ -181,7 +218,7 @@ def test_any_number_of_threads_gives_the_same_bits(n_threads: int) -> None:
 def test_instruction_sets_give_the_same_bits(stored: str, target: str) -> None:
     if not can_run(TARGETS[target]):
         pytest.skip(f"this machine lacks instructions of {target}")
-    assert_same(logits(stored, MIX.steps(4), target=target), alone(stored))
+    assert_same(computed(stored, MIX.steps(4), target=target), alone(stored))
 
 
 @pytest.mark.parametrize("command", ["gcc", "clang"])
@@ -193,7 +230,7 @@ def test_other_compilers_give_the_same_bits(command: str, monkeypatch: pytest.Mo
     assert compiler(TARGETS["x86-64-v3"])[0] == command
     for target in ("x86-64-v3", "host"):
         if target == "host" or can_run(TARGETS[target]):
-            assert_same(logits("f32", MIX.steps(6), target=target), expected)
+            assert_same(computed("f32", MIX.steps(6), target=target), expected)
 
 
 @pytest.mark.skipif(qemu() is None, reason="qemu-aarch64 is not installed")
@@ -201,4 +238,5 @@ def test_other_compilers_give_the_same_bits(command: str, monkeypatch: pytest.Mo
 def test_arm_gives_the_same_bits(stored: str, tmp_path: Path) -> None:
     steps = MIX.steps(9)
     found = run_under_qemu(program_of(stored), steps, tmp_path, n_threads=2)
-    assert_same(by_token(steps, found), alone(stored))
+    expected = {token: row[:VOCABULARY] for token, row in alone(stored).items()}
+    assert_same(by_token(steps, found), expected)

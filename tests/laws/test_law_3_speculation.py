@@ -39,7 +39,7 @@ def outputs(
 ) -> tuple[list[list[Output]], Engine]:
     """What each request gets, all of them at once."""
     engine = Engine(
-        program, clock=StillClock(), speculate=speculate, step_seconds=lambda n_tokens: 1.0
+        program, clock=StillClock(), speculate=speculate, step_seconds=lambda n_tokens, n_rows: 1.0
     )
     names = [engine.add(request) for request in requests]
     found: dict[str, list[Output]] = {name: [] for name in names}

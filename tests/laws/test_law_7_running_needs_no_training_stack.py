@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,15 +23,43 @@ print(json.dumps([status, time.perf_counter() - start, sorted(sys.modules)]), fi
 """
 
 
-def in_a_fresh_process(words: list[str], artifact: Path, typed: str = "") -> tuple[set[str], float]:
-    """Top-level modules that a command had imported when it was done, and its seconds."""
+ONE_ANSWER = """
+import os, re, signal, sys, threading, urllib.request
+class Heard:  # what a server says of its address on standard error
+    def write(self, text):
+        sys.__stderr__.write(text)
+        found = re.search("at (http:[^ ]+)", text)
+        if found:
+            threading.Thread(target=ask, args=(found[1].strip(),)).start()
+    def isatty(self):
+        return False
+    def flush(self):
+        sys.__stderr__.flush()
+def ask(url):
+    body = b'{"model": "m", "prompt": "Hi", "max_tokens": 2}'
+    kind = {"content-type": "application/json"}
+    urllib.request.urlopen(urllib.request.Request(url + "/v1/completions", body, kind)).read()
+    os.kill(os.getpid(), signal.SIGTERM)
+sys.stderr = Heard()
+"""
+
+
+def in_a_fresh_process(
+    words: list[str], artifact: Path, typed: str = "", before: str = "", **environment: str
+) -> tuple[set[str], float]:
+    """Top-level modules that a command had imported when it was done, and its seconds.
+
+    Args:
+        before: a program that runs first.
+    """
     given = [word.format(artifact) for word in words]
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *given],
+        [sys.executable, "-c", before + PROGRAM, *given],
         input=typed,
         capture_output=True,
         text=True,
         check=True,
+        env={**os.environ, **environment},
     )
     status, seconds, modules = json.loads(done.stderr.splitlines()[-1])
     assert status == 0
@@ -47,13 +76,25 @@ def in_a_fresh_process(words: list[str], artifact: Path, typed: str = "") -> tup
         ["inspect", "{}", "memory"],
         ["inspect", "{}", "c"],
         ["bench", "{}", "--quick"],
-        ["calibrate"],
         ["--help"],
     ],
     ids=lambda words: " ".join(words),
 )
 def test_no_training_stack(words: list[str], tiny_artifact: Path) -> None:
     modules, _ = in_a_fresh_process(words, tiny_artifact, "Hi\n")
+    assert not modules & TRAINING_STACK
+
+
+def test_calibrating_needs_none(tiny_artifact: Path, own_cache: Path) -> None:
+    modules, _ = in_a_fresh_process(["calibrate"], tiny_artifact, FOREKNOWN_CACHE=str(own_cache))
+    assert not modules & TRAINING_STACK
+
+
+def test_serving_needs_none(tiny_artifact: Path) -> None:
+    pytest.importorskip("fastapi", reason="needs foreknown[serve]")
+    words = ["serve", "m={}", "--port", "0", "--sequences", "1", "--quiet"]
+    modules, _ = in_a_fresh_process(words, tiny_artifact, before=ONE_ANSWER)
+    assert "fastapi" in modules
     assert not modules & TRAINING_STACK
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from foreknown.artifact import open_artifact
 from foreknown.machine import Machine
-from foreknown.report.forecast import StepCosts, StepShape, decode_seconds, forecast, prompt_steps
+from foreknown.report.forecast import StepCosts, StepShape, forecast, prompt_steps, step_seconds
 
 MACHINE = Machine("a machine", 2, ((1 << 20, 50.0),), 100.0, 400.0, 2.0)
 
@@ -56,8 +56,9 @@ def test_longer_takes_longer(tiny_artifact: Path) -> None:
     assert long.decode_tok_s < short.decode_tok_s
 
 
-def test_decode_steps_are_told_at_half_of_the_context(tiny_artifact: Path) -> None:
+def test_steps_are_told_at_half_of_the_context(tiny_artifact: Path) -> None:
     artifact = open_artifact(tiny_artifact)
-    told, half = decode_seconds(artifact, MACHINE), artifact.manifest.sizes.context / 2
-    for n in (1, 4):
-        assert told(n) == StepCosts(artifact).seconds(MACHINE, StepShape(n, n, half))
+    told, half = step_seconds(artifact, MACHINE), artifact.manifest.sizes.context / 2
+    for tokens, rows in ((1, 1), (4, 4), (20, 3)):
+        shape = StepShape(tokens, rows, half)
+        assert told(tokens, rows) == StepCosts(artifact).seconds(MACHINE, shape)

@@ -285,4 +285,5 @@ def _require_readable(checkpoint: Checkpoint) -> None:
     if checkpoint.has_tokenizer:
         assert checkpoint.tokenizer
     assert checkpoint.generation
+    assert checkpoint.pooling is None or checkpoint.pooling.mode
     assert checkpoint.chat_template is None or checkpoint.chat_template.sources

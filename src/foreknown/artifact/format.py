@@ -23,7 +23,7 @@ from foreknown.errors import ArtifactError
 from foreknown.plan.costs import Cost, Formula
 from foreknown.targets.cpu.program import Sizes
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST, PLAN, GRAPH = "manifest.json", "plan.json", "graph.txt"
 SOURCE, OBJECT, WEIGHTS, CHECKPOINT = "program.c", "program.so", "weights.bin", "checkpoint"
 COMPILE_AGAIN = "compile the checkpoint again with this version on this machine"

@@ -9,6 +9,7 @@ from foreknown.targets.cpu.source import Source
 
 def program_sizes(plan: Plan, generated: Source) -> Sizes:
     """What a plan's program must be given."""
+    hidden = plan.hidden
     return Sizes(
         vocab_size=plan.graph.outputs["logits"].row_size,
         context=plan.limits.context,
@@ -21,4 +22,6 @@ def program_sizes(plan: Plan, generated: Source) -> Sizes:
         logits_offset=plan.logits.offset,
         n_phases=len(plan.phases),
         rewindable=all(slot.kind != "scan" for slot in plan.slots),
+        hidden_offset=hidden.offset if hidden else 0,
+        hidden_size=hidden.value.row_size if hidden else 0,
     )

@@ -15,6 +15,7 @@ from foreknown.capture import experts as _experts  # noqa: F401  (registers its 
 from foreknown.capture.attention import IMPLEMENTATION
 from foreknown.capture.building import build_model, read_model_config
 from foreknown.capture.export import export
+from foreknown.capture.hidden import hidden_states
 from foreknown.capture.lower import lower
 from foreknown.capture.lower.layout import Tokens, reshape
 from foreknown.capture.weights import WeightSource, open_weights
@@ -32,7 +33,8 @@ class Captured:
     """A model as a graph, and where its weights come from.
 
     Attributes:
-        graph: output "logits", f32[R, vocabulary].
+        graph: outputs "logits", f32[R, vocabulary], and "hidden", f32[R, hidden_size]: the rows
+            that the head reads. There is no "hidden" where the logits are not one product's.
         weights: values of the graph's `weight` nodes by name.
         context: positions that the graph's tables cover, in tokens.
         vocab_size: ids that may be given, from 0.
@@ -115,7 +117,9 @@ def _capture(
     if batch != 1 or tokens != Tokens(1) or not isinstance(vocabulary, int):
         raise UnsupportedOp(f"logits of {logits.sizes}")
     rows = reshape(logits, [Tokens(1), vocabulary])
-    graph = Graph("step", {"logits": make("select_rows", rows.node, make("rows"))})
+    results = {"logits": rows.node, "hidden": hidden_states(rows.node)}
+    selected = {n: make("select_rows", v, make("rows")) for n, v in results.items() if v}
+    graph = Graph("step", selected)
     return Captured(graph, weights, context, _vocab_size(graph, vocabulary))
 
 

@@ -9,6 +9,7 @@ from foreknown.checkpoint.config import CheckpointConfig
 from foreknown.checkpoint.generation import GenerationDefaults
 from foreknown.checkpoint.header import TensorEntry
 from foreknown.checkpoint.incremental import Detokenizer
+from foreknown.checkpoint.pooling import Pooling
 from foreknown.checkpoint.template import ChatTemplate
 from foreknown.checkpoint.tensors import StoredTensor, TensorStore
 from foreknown.checkpoint.tokenizer import Tokenizer
@@ -19,6 +20,7 @@ __all__ = [
     "CheckpointConfig",
     "Detokenizer",
     "GenerationDefaults",
+    "Pooling",
     "StoredTensor",
     "TensorEntry",
     "TensorStore",

@@ -9,6 +9,7 @@ from pathlib import Path
 from foreknown.checkpoint.byte_level import MERGES_FILE, VOCABULARY_FILE
 from foreknown.checkpoint.config import CONFIG_FILE, CheckpointConfig, read_config
 from foreknown.checkpoint.generation import GENERATION_FILE, GenerationDefaults, read_generation
+from foreknown.checkpoint.pooling import Pooling, pooling_files, read_pooling
 from foreknown.checkpoint.shards import has_weights, open_tensors
 from foreknown.checkpoint.special_tokens import (
     ADDED_TOKENS,
@@ -87,6 +88,11 @@ class Checkpoint:
             lambda: self.tokenizer.eos_token_id if self.has_tokenizer else None,
         )
 
+    @cached_property
+    def pooling(self) -> Pooling | None:
+        """How embeddings are made of hidden states; None where no file says it."""
+        return read_pooling(self.directory)
+
     def text_files(self) -> tuple[Path, ...]:
         """Every file but the weights that `open_checkpoint` reads, relative to the directory.
 
@@ -94,7 +100,8 @@ class Checkpoint:
         """
         names = [Path(name) for name in _TEXT_FILES if (self.directory / name).is_file()]
         templates = sorted((self.directory / TEMPLATE_FOLDER).glob("*.jinja"))
-        return (*names, *(file.relative_to(self.directory) for file in templates))
+        names += (file.relative_to(self.directory) for file in templates)
+        return (*names, *pooling_files(self.directory))
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:

@@ -270,3 +270,16 @@ def _byte_of() -> dict[str, int]:
 
 
 _BYTE_OF = _byte_of()
+
+
+def bytes_of(token: str, decoder: str) -> bytes:
+    """The bytes of one token's text.
+
+    Args:
+        decoder: the decoder's description, as tokenizer.json has it.
+    """
+    if '"ByteLevel"' in decoder and all(character in _BYTE_OF for character in token):
+        return bytes(_BYTE_OF[character] for character in token)
+    if '"ByteFallback"' in decoder and re.fullmatch(r"<0x[0-9A-F]{2}>", token):
+        return bytes([int(token[3:5], 16)])
+    return token.replace("\u2581", " ").encode()

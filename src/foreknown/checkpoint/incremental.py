@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 class Detokenizer:
     """A streaming decoder for one generation; `Tokenizer.detokenizer` makes one."""
 
-    def __init__(self, tokenizer: Tokenizer, skip_special_tokens: bool = True) -> None:
+    def __init__(self, tokenizer: Tokenizer, skipped: frozenset[int]) -> None:
         self._id_to_token = tokenizer.backend.id_to_token
-        self._skipped = tokenizer.special_ids if skip_special_tokens else frozenset()
+        self._skipped = skipped
         decoder = tokenizer.backend.decoder
         # The decoder's own description, as tokenizer.json has it.
         step = None if decoder is None else json.loads(decoder.__getstate__())

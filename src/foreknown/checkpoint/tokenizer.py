@@ -47,6 +47,9 @@ class Tokenizer:
             bool(tokens.config.get("clean_up_tokenization_spaces"))
             and type(backend.model).__name__ != "BPE"
         )
+        decoder = backend.decoder
+        # The decoder's own description, as tokenizer.json has it.
+        self._decoder: str = "" if decoder is None else decoder.__getstate__().decode()
         self.special_ids: frozenset[int] = frozenset(
             index for index, token in backend.get_added_tokens_decoder().items() if token.special
         )
@@ -92,11 +95,29 @@ class Tokenizer:
         text = self.backend.decode(list(ids), skip_special_tokens=skip_special_tokens)
         return clean_up(text) if self.cleans_up else text
 
-    def detokenizer(self, skip_special_tokens: bool = True) -> Detokenizer:
-        """A fresh streaming decoder; all its pieces together equal `decode` of all ids."""
+    def detokenizer(
+        self, skip_special_tokens: bool = True, shown: frozenset[str] = frozenset()
+    ) -> Detokenizer:
+        """A fresh streaming decoder; all its pieces together equal `decode` of all ids.
+
+        Args:
+            shown: special tokens that are not skipped all the same.
+        """
         from foreknown.checkpoint.incremental import Detokenizer
 
-        return Detokenizer(self, skip_special_tokens)
+        skipped = self.special_ids if skip_special_tokens else frozenset()
+        return Detokenizer(self, skipped - {self.token_id(text) for text in shown})
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes that a token stands for, in the middle of a text; b"" if there is no such."""
+        from foreknown.checkpoint.decoder_stages import bytes_of
+
+        token = self.backend.id_to_token(token_id)
+        if token is None:
+            return b""
+        if token_id in self.backend.get_added_tokens_decoder():
+            return token.encode()
+        return bytes_of(token, self._decoder)
 
     def _named_id(self, name: str) -> int | None:
         token = self.special_tokens.get(name)

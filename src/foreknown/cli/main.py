@@ -20,6 +20,7 @@ COMMANDS = {
     "compile": "compile a checkpoint into an artifact",
     "run": "continue one prompt",
     "chat": "talk with a model",
+    "serve": "answer many users over HTTP, as OpenAI's and Anthropic's clients speak it",
     "inspect": "show what was compiled: graph, phases, memory, C, assembly",
     "bench": "measure a model against this machine's limits",
     "coverage": "which model types of the installed transformers compile exactly",

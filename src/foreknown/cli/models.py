@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foreknown.cli.arguments import compile_options
@@ -52,7 +53,20 @@ class Model:
 
 def found_artifact(args: argparse.Namespace) -> Artifact:
     """The artifact that MODEL means, compiled if need be."""
-    return _find(args)[0]
+    return _find(args, args.model)[0]
+
+
+def loadable_artifact(args: argparse.Namespace, model: Path | None) -> Artifact:
+    """The artifact of one of several models; one of ours that has become damaged is made anew."""
+    from foreknown.artifact.format import WEIGHTS
+    from foreknown.targets.cpu.tools import file_checksum
+
+    artifact, ours = _find(args, model)
+    if ours:
+        found = f"{file_checksum(artifact.directory / WEIGHTS):016x}"
+        if found != artifact.manifest.weights_checksum:
+            artifact, _ = _find(args, model, afresh=True)
+    return artifact
 
 
 @contextmanager
@@ -64,7 +78,7 @@ def open_model(args: argparse.Namespace) -> Iterator[Model]:
     from foreknown.report.phase_times import debug_level, timed
     from foreknown.report.resident import resident_bytes
 
-    artifact, ours = _find(args)
+    artifact, ours = _find(args, args.model)
     start = time.perf_counter()
     resident_before = resident_bytes()
     try:
@@ -72,7 +86,7 @@ def open_model(args: argparse.Namespace) -> Iterator[Model]:
     except ArtifactError:
         if not ours:
             raise
-        artifact, _ = _find(args, afresh=True)
+        artifact, _ = _find(args, args.model, afresh=True)
         start = time.perf_counter()
         loaded = load_program(artifact, n_threads=args.threads)
     program_bytes = resident_bytes() - resident_before
@@ -86,7 +100,7 @@ def open_model(args: argparse.Namespace) -> Iterator[Model]:
             end_ids=checkpoint.generation.eos_token_ids,
             new_detokenizer=checkpoint.tokenizer.detokenizer if checkpoint.has_tokenizer else None,
             speculate=args.speculation,
-            step_seconds=_step_seconds(artifact, loaded.program.n_threads),
+            step_seconds=told_seconds(artifact, loaded.program.n_threads),
         )
         assert not checkpoint.has_tokenizer or checkpoint.tokenizer
         resident_before = resident_bytes() - program_bytes
@@ -94,18 +108,20 @@ def open_model(args: argparse.Namespace) -> Iterator[Model]:
         yield Model(artifact, loaded, checkpoint, engine, resident_before, load_ms, phase_times)
 
 
-def _step_seconds(artifact: Artifact, threads: int) -> Callable[[int], float] | None:
-    """What a step of so many decode tokens will take; None while this machine is not measured."""
-    from foreknown.report.forecast import decode_seconds
+def told_seconds(artifact: Artifact, threads: int) -> Callable[[int, int], float] | None:
+    """What a step of so many tokens and rows will take; None while this machine is not measured."""
+    from foreknown.report.forecast import step_seconds
     from foreknown.report.host import known_host
 
     machine = known_host(threads)
-    return None if machine is None else decode_seconds(artifact, machine)
+    return None if machine is None else step_seconds(artifact, machine)
 
 
-def _find(args: argparse.Namespace, afresh: bool = False) -> tuple[Artifact, bool]:
+def _find(
+    args: argparse.Namespace, model: Path | None, afresh: bool = False
+) -> tuple[Artifact, bool]:
     from foreknown.artifact.find import find_artifact
 
     with progress(quiet=getattr(args, "json", False)) as tell:
-        found = find_artifact(args.model, compile_options(args), tell, afresh=afresh)
+        found = find_artifact(model, compile_options(args), tell, afresh=afresh)
     return found.artifact, found.kept_in_cache

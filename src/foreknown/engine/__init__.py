@@ -1,18 +1,24 @@
 """Sequences, blocks, scheduler, clocks and sampling: many requests on one program."""
 
 from foreknown.engine.clock import Clock, MonotonicClock
+from foreknown.engine.constraint import Constraint
 from foreknown.engine.engine import Engine
-from foreknown.engine.output import Output
+from foreknown.engine.output import Output, TokenLogprob
 from foreknown.engine.program import Program
-from foreknown.engine.request import Request
+from foreknown.engine.request import Beams, Request
 from foreknown.engine.sampling import SamplingParams
+from foreknown.engine.stats import Stats
 
 __all__ = [
+    "Beams",
     "Clock",
+    "Constraint",
     "Engine",
     "MonotonicClock",
     "Output",
     "Program",
     "Request",
     "SamplingParams",
+    "Stats",
+    "TokenLogprob",
 ]

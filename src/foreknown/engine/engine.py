@@ -6,28 +6,33 @@ program runs.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Tokens
 
 import numpy as np
 from numpy.typing import NDArray
 
+from foreknown.engine.beam import BeamSearch
 from foreknown.engine.block_manager import BlockManager, blocks_for
+from foreknown.engine.chunking import Chunking
 from foreknown.engine.clock import Clock, MonotonicClock
-from foreknown.engine.detokenizer import Detokenizer, NoText
+from foreknown.engine.detokenizer import Detokenizer
 from foreknown.engine.flat_batch import FlatBatch
+from foreknown.engine.intake import Intake
 from foreknown.engine.integrity import check_integrity
 from foreknown.engine.native_sampling import Sampler, refusal
 from foreknown.engine.output import FinishReason, Output
 from foreknown.engine.program import Program
+from foreknown.engine.prompt_rows import Pooling
+from foreknown.engine.reading import last_text, read, restrict, stopped_by
 from foreknown.engine.request import Request
 from foreknown.engine.scheduler import Chunk, Scheduler
 from foreknown.engine.sequence import Sequence, SequenceState
 from foreknown.engine.speculation import Speculation
+from foreknown.engine.stats import Stats
 from foreknown.engine.step_times import StepTimes, unmeasured
-from foreknown.errors import RequestError
-from foreknown.graph.batch import BLOCK_TOKENS, Batch
+from foreknown.errors import ForeknownError
+from foreknown.graph.batch import BLOCK_TOKENS
 
 
 class Engine:
@@ -41,8 +46,8 @@ class Engine:
         clock: what the time is.
         speculate: guess tokens from those before, and compute the guesses along in one step,
             where that gives more tokens a second. Outputs are the same, only sooner.
-        step_seconds: what a step of so many decode tokens takes, as forecast; corrected by what
-            the clock shows. None: a cautious guess.
+        step_seconds: what a step of so many tokens and rows takes, as forecast; corrected by
+            what the clock shows. None: a cautious guess.
 
     Attributes:
         n_steps: steps that were run.
@@ -58,111 +63,125 @@ class Engine:
         new_detokenizer: Callable[[], Detokenizer] | None = None,
         clock: Clock | None = None,
         speculate: bool = True,
-        step_seconds: Callable[[int], float] | None = None,
+        step_seconds: Callable[[int, int], float] | None = None,
     ) -> None:
         self.program = program
         self.end_ids = frozenset(end_ids)
         self.clock: Clock = MonotonicClock() if clock is None else clock
-        self._new_detokenizer = new_detokenizer
-        longest = min(program.context, program.n_blocks * BLOCK_TOKENS)
-        self.max_length = longest
-        blocks = BlockManager(program.n_blocks, program.max_rows, blocks_for(longest))
-        self.speculation = None
-        if speculate and program.rewindable:
-            self.speculation = Speculation(StepTimes(step_seconds or unmeasured))
-        self.scheduler = Scheduler(blocks, program.max_tokens, program.max_rows, self.speculation)
+        self.max_length = min(program.context, program.n_blocks * BLOCK_TOKENS)
+        self._intake = Intake(program, self.end_ids, new_detokenizer, self.max_length)
+        blocks = BlockManager(
+            program.n_blocks,
+            program.max_rows,
+            blocks_for(self.max_length),
+            tails=program.rewindable,
+        )
+        told = step_seconds or unmeasured
+        times = StepTimes(lambda n_tokens: told(n_tokens, n_tokens))
+        self.chunking = Chunking(times, told)
+        self.speculation = Speculation(times) if speculate and program.rewindable else None
+        self.scheduler = Scheduler(
+            blocks, program.max_tokens, program.max_rows, self.speculation, self.chunking
+        )
         self.sampler = Sampler(program.library, program.vocab_size, program.max_rows)
         self._batch = FlatBatch(program.max_tokens, program.max_rows, blocks.tables)
         self._sequences: dict[str, Sequence] = {}
         self._news: list[Output] = []
         self._n_added = 0
         self.n_steps = self.n_drafted = self.n_accepted = 0
+        self._step_seconds, self._step_tokens = 0.0, 0
 
     @property
     def has_work(self) -> bool:
         """Whether a step would give or compute anything."""
         return bool(self._news) or self.scheduler.has_work
 
+    def stats(self) -> Stats:
+        """What it is doing now; may be asked from any thread."""
+        scheduler, blocks = self.scheduler, self.scheduler.blocks
+        return Stats(
+            running=len(scheduler.running),
+            waiting=scheduler.n_waiting,
+            total_blocks=blocks.n_blocks,
+            held_blocks=blocks.n_blocks - blocks.n_free,
+            cached_blocks=len(blocks.cached),
+            prefix_asked=blocks.n_asked,
+            prefix_found=blocks.n_found,
+            preemptions=scheduler.n_preemptions,
+            step_seconds=self._step_seconds,
+            step_tokens=self._step_tokens,
+        )
+
     def add(self, request: Request) -> str:
-        """Queue a request; returns its id.
+        """Queue a request; returns its id, of several answers the first one's.
 
         Raises:
             RequestError: the prompt is empty, too long or not in the vocabulary; a parameter
                 does not fit this model; the id is in use.
         """
-        params = request.params
-        params.check_vocabulary(self.program.vocab_size)
-        prompt = self._check_prompt(request)
-        room = self.max_length - len(prompt)
-        if params.max_tokens is not None and params.max_tokens > room:
-            raise RequestError(
-                f"max_tokens is {params.max_tokens}, but after a prompt of {len(prompt)} tokens "
-                f"there is room for {room}",
-                remedy=f"ask for at most {room} tokens, or compile with a longer --context",
-            )
-        if params.min_tokens > room:
-            raise RequestError(
-                f"min_tokens is {params.min_tokens}, but after a prompt of {len(prompt)} tokens "
-                f"there is room for {room}",
-                remedy=f"ask for at most {room} tokens",
-            )
-        if params.stop and self._new_detokenizer is None:
-            raise RequestError(
-                "stop strings are given to an engine without a tokenizer",
-                remedy="use stop_token_ids",
-            )
-        request_id = request.id or f"request-{self._n_added}"
-        if request_id in self._sequences:
-            raise RequestError(
-                f"the request id {request_id!r} is in use", remedy="give each request its own id"
-            )
-        seed = int.from_bytes(os.urandom(8)) if params.seed is None else params.seed % 2**64
-        own_ends = frozenset() if params.ignore_eos else self.end_ids
-        sequence = Sequence(
-            request_id=request_id,
-            number=self._n_added,
-            arrival_ns=self.clock.now_ns(),
-            prompt=prompt,
-            max_tokens=room if params.max_tokens is None else params.max_tokens,
-            params=params,
-            stop_ids=own_ends | frozenset(params.stop_token_ids),
-            seed=seed,
-            detokenizer=self._new_detokenizer() if self._new_detokenizer else NoText(),
-        )
-        self._n_added += 1
-        self._sequences[request_id] = sequence
-        self.scheduler.add(sequence)
-        return request_id
+        return self.add_samples(request)[0]
+
+    def add_samples(self, request: Request) -> list[str]:
+        """Queue a request; returns an id for each of its answers.
+
+        All share the prompt's blocks: it is computed once, then each draws on its own.
+
+        Raises:
+            RequestError: see `add`; nothing is queued then.
+        """
+        now_ns = self.clock.now_ns()
+        admitted = self._intake.admit(request, self._n_added, now_ns, self._sequences)
+        self._n_added += admitted.n_numbers
+        first, *followers = admitted.sequences
+        for i, request_id in enumerate(admitted.ids):
+            self._sequences[request_id] = followers[i - 1] if i and followers else first
+        self.scheduler.add(first, followers)
+        return admitted.ids
 
     def step(self) -> list[Output]:
         """Run one step; the tokens it gave, in scheduling order."""
-        news, self._news = self._news, []
         start_ns = self.clock.now_ns()
         chunks = self.scheduler.schedule(start_ns)
         if chunks:
             try:
+                self.scheduler.blocks.copy_blocks(self.program.copy_block)
                 batch = self._batch.fill(chunks)
-                chosen = self._sample(self.program.step(batch), chunks)
+                logits = self.program.step(batch)
+                chosen = self._sample(logits, chunks)
                 now_ns = self.clock.now_ns()
-                outputs = self._postprocess(chunks, chosen, now_ns)
+                outputs = self._postprocess(chunks, chosen, logits, now_ns)
             finally:
                 self.scheduler.settle()
-            self._learn(batch, len(chunks), len(outputs), now_ns - start_ns)
-            news += outputs
+            n_tokens, n_rows = len(batch.tokens), len(batch.rows)
+            self._learn(chunks, n_tokens, n_rows, len(outputs), now_ns - start_ns)
+            self._news += outputs
+        news, self._news = self._news, []
         return news
 
     def cancel(self, request_id: str) -> bool:
         """End a request now and free its blocks; False if it is not here (any more).
 
-        Its last output, with what text was held back, comes with the next step.
+        Its last output, with what text was held back, comes with the next step. The answers of
+        a beam search end together.
         """
         sequence = self._sequences.get(request_id)
         if sequence is None:
             return False
-        text = self._last_text(sequence)
+        now_ns = self.clock.now_ns()
+        if sequence.beams is not None:
+            self._news += self._end_search(sequence.beams, now_ns, "cancelled")
+            return True
+        text = last_text(sequence)
         self._finish(sequence)
         self._news.append(
-            Output(request_id, self.clock.now_ns(), None, text, finish_reason="cancelled")
+            Output(
+                request_id,
+                now_ns,
+                None,
+                text,
+                finish_reason="cancelled",
+                n_cached=sequence.n_cached,
+            )
         )
         return True
 
@@ -179,7 +198,7 @@ class Engine:
         own: set[str] = set()
         try:
             for request in requests:
-                own.add(self.add(request))
+                own.update(self.add_samples(request))
             while own:
                 for output in self.step():
                     if output.request_id not in own:
@@ -201,52 +220,55 @@ class Engine:
         """
         check_integrity(self.scheduler)
 
-    def _check_prompt(self, request: Request) -> NDArray[np.int32]:
-        try:
-            prompt = np.asarray(request.prompt)
-        except ValueError:
-            prompt = np.zeros((0, 0))
-        if prompt.ndim != 1 or (prompt.size and prompt.dtype.kind not in "iu"):
-            raise RequestError("the prompt is not a list of token ids", remedy="give token ids")
-        if not prompt.size:
-            raise RequestError("the prompt is empty", remedy="give at least one token")
-        if len(prompt) >= self.max_length:
-            raise RequestError(
-                f"the prompt has {len(prompt)} tokens, but prompt and output together may have "
-                f"{self.max_length}",
-                remedy="shorten the prompt, or compile with a longer --context",
-            )
-        vocab_size = self.program.vocab_size
-        if prompt.min() < 0 or prompt.max() >= vocab_size:
-            worst = int(prompt.min() if prompt.min() < 0 else prompt.max())
-            raise RequestError(
-                f"token {worst} of the prompt is not in the vocabulary (0 to {vocab_size - 1})",
-                remedy="use the model's own tokenizer",
-            )
-        return prompt.astype(np.int32)
-
     def _sample(self, logits: NDArray[np.float32], chunks: list[Chunk]) -> list[int]:
         """What follows the last token of each sequence, and each of its drafts."""
         samplings, positions = [], []
-        for chunk in chunks:
-            sequence, _, drafts = chunk
-            if chunk.gives_token:
+        for sequence, n_tokens, drafts in chunks:
+            if sequence.prompt_rows is not None:
+                n_read = sequence.prompt_rows.n_read(sequence.n_computed, n_tokens)
+                samplings += [sequence.prompt_rows.sampling] * n_read
+                positions += [0] * n_read
+                if isinstance(sequence.prompt_rows, Pooling):
+                    continue
+            if n_tokens == sequence.n_tokens - sequence.n_computed:
+                if sequence.constraint is not None:
+                    restrict(sequence, sequence.constraint)
                 for position in range(sequence.n_tokens, sequence.n_tokens + len(drafts) + 1):
                     samplings.append(sequence.sampling)
                     positions.append(position)
         return self.sampler.sample(logits, samplings, positions)
 
-    def _postprocess(self, chunks: list[Chunk], chosen: list[int], now_ns: int) -> list[Output]:
+    def _postprocess(
+        self, chunks: list[Chunk], chosen: list[int], logits: NDArray[np.float32], now_ns: int
+    ) -> list[Output]:
         outputs: list[Output] = []
-        row = 0
+        failed: list[BeamSearch] = []
+        blocks, row = self.scheduler.blocks, 0
         for chunk in chunks:
             sequence, n_tokens, drafts = chunk
-            gives_token = chunk.gives_token
+            gives_token = n_tokens == sequence.n_tokens - sequence.n_computed
+            if sequence.prompt_rows is not None:
+                row = self._read_prompt(chunk, chosen, logits, row)
             sequence.n_computed += n_tokens
-            if gives_token:
+            if sequence.n_computed // BLOCK_TOKENS > sequence.n_registered:
+                blocks.register(sequence)
+            if not gives_token:
+                continue
+            if sequence.n_computed == sequence.n_prompt:
+                self.scheduler.prompt_computed(sequence)
+            if sequence.prompt_rows is not None:
+                outputs.append(self._embed(sequence, now_ns))
+                continue
+            if sequence.beams is not None:
+                outputs += self._advance(sequence, sequence.beams, chosen[row], row, now_ns)
+                if sequence.beams.failure is not None:
+                    failed.append(sequence.beams)
+            else:
                 outputs += self._verify(sequence, drafts, chosen, row, now_ns)
-                row += len(drafts) + 1
-                self.n_drafted += len(drafts)
+            row += len(drafts) + 1
+            self.n_drafted += len(drafts)
+        for search in dict.fromkeys(failed):
+            outputs += self._end_search(search, now_ns, "error")
         return outputs
 
     def _verify(
@@ -272,53 +294,115 @@ class Engine:
     def _accept(self, sequence: Sequence, token: int, row: int, now_ns: int) -> Output:
         """Append a chosen token, and end the sequence if it is the last."""
         if token < 0:
-            error = refusal(token, sequence.n_tokens)
-            self._finish(sequence)
-            return Output(sequence.request_id, now_ns, None, finish_reason="error", error=error)
+            error = sequence.failure or refusal(token, sequence.n_tokens)
+            return self._fail(sequence, error, now_ns)
         sequence.append(token)
-        text, reason = self._read(sequence, token)
-        if reason is not None:
-            self._finish(sequence)
+        text, reason = read(sequence, token)
+        if sequence.failure is not None:
+            return self._fail(sequence, sequence.failure, now_ns)
         wanted = sequence.params.logprobs
         if wanted is None:
-            return Output(sequence.request_id, now_ns, token, text, finish_reason=reason)
+            output = Output(sequence.request_id, now_ns, token, text, finish_reason=reason)
+        else:
+            output = Output(
+                sequence.request_id,
+                now_ns,
+                token,
+                text,
+                float(self.sampler.logprobs[row]),
+                self.sampler.top_logprobs(row, wanted) if wanted else (),
+                reason,
+            )
+        if sequence.prompt_logprobs is not None:
+            output = output._replace(prompt_logprobs=sequence.prompt_logprobs)
+            sequence.prompt_logprobs = None
+        if reason is not None:
+            output = output._replace(stopped_by=stopped_by(sequence), n_cached=sequence.n_cached)
+            self._finish(sequence)
+        return output
+
+    def _read_prompt(
+        self, chunk: Chunk, chosen: list[int], logits: NDArray[np.float32], row: int
+    ) -> int:
+        """Read what is wanted of a chunk's rows; the row after them."""
+        sequence, rows = chunk.sequence, chunk.sequence.prompt_rows
+        assert rows is not None
+        last = row + rows.n_read(sequence.n_computed, chunk.n_tokens)
+        if isinstance(rows, Pooling):
+            rows.take(self.program.hidden(len(chosen))[row:last])
+        else:
+            for each in range(row, last):
+                if chosen[each] < 0:
+                    sequence.failure = refusal(chosen[each], len(rows.found))
+                # As the sampler has it: the best token's is minus the logarithm of the sum.
+                behind = logits[each, rows.next_token] - logits[each, max(chosen[each], 0)]
+                logprob = float(behind + self.sampler.logprobs[each])
+                n = rows.n_logprobs
+                rows.take(logprob, self.sampler.top_logprobs(each, n) if n else ())
+            if chunk.gives_token:
+                sequence.prompt_rows, sequence.prompt_logprobs = None, tuple(rows.found)
+        return last
+
+    def _embed(self, sequence: Sequence, now_ns: int) -> Output:
+        assert isinstance(sequence.prompt_rows, Pooling)
+        pooled = sequence.prompt_rows.pooled()
+        self._finish(sequence)
         return Output(
             sequence.request_id,
             now_ns,
-            token,
-            text,
-            float(self.sampler.logprobs[row]),
-            self.sampler.top_logprobs(row, wanted) if wanted else (),
-            reason,
+            None,
+            finish_reason="stop",
+            n_cached=sequence.n_cached,
+            embedding=pooled,
         )
 
-    def _read(self, sequence: Sequence, token: int) -> tuple[str, FinishReason | None]:
-        """The text that a token lets be shown, and whether the sequence ends with it."""
-        if token in sequence.stop_ids:
-            return self._last_text(sequence), "stop"
-        n_output = sequence.n_output
-        text = sequence.detokenizer.push(token)
-        if n_output > sequence.params.min_tokens:
-            text = sequence.stop_strings.push(text)
-            if sequence.stop_strings.stopped:
-                return text, "stop"
-        if n_output == sequence.max_tokens:
-            text += self._last_text(sequence)
-            return text, "stop" if sequence.stop_strings.stopped else "length"
-        return text, None
+    def _advance(
+        self, sequence: Sequence, search: BeamSearch, token: int, row: int, now_ns: int
+    ) -> list[Output]:
+        """Let a search have a beam's row, and go on when all beams have theirs."""
+        if token < 0:
+            search.failure = refusal(token, sequence.n_tokens)
+        search.arrive(sequence, self.sampler.top_logprobs(row, 2 * search.width))
+        if search.failure or not search.is_level or search.advance(self.scheduler):
+            return []
+        outputs = list(search.outputs(now_ns))
+        self._end_search(search, now_ns, "stop")
+        return outputs
 
-    def _last_text(self, sequence: Sequence) -> str:
-        """What detokenizer and stop strings held back, now that no more tokens will come."""
-        stops = sequence.stop_strings
-        return stops.push(sequence.detokenizer.finish()) + stops.finish()
+    def _end_search(self, search: BeamSearch, now_ns: int, reason: FinishReason) -> list[Output]:
+        """Take a search out; what there is to say if it had not come to its end."""
+        search.finish(self.scheduler)
+        for request_id in search.ids:
+            del self._sequences[request_id]
+        return [
+            Output(request_id, now_ns, None, finish_reason=reason, error=search.failure)
+            for request_id in search.ids
+        ]
 
-    def _learn(self, batch: Batch, n_chunks: int, n_outputs: int, took_ns: int) -> None:
-        """What a step took and gave, for the drafts of the next ones; prompts teach nothing."""
+    def _fail(self, sequence: Sequence, error: ForeknownError, now_ns: int) -> Output:
+        self._finish(sequence)
+        return Output(
+            sequence.request_id,
+            now_ns,
+            None,
+            finish_reason="error",
+            error=error,
+            n_cached=sequence.n_cached,
+        )
+
+    def _learn(
+        self, chunks: list[Chunk], n_tokens: int, n_rows: int, n_outputs: int, took_ns: int
+    ) -> None:
+        """What a step took and gave, for the decisions about the next ones."""
         self.n_steps += 1
-        n_tokens = len(batch.tokens)
-        if self.speculation is not None and n_tokens == len(batch.rows):
-            n_drafts = n_tokens - n_chunks
-            self.speculation.observe(n_tokens, n_drafts, n_outputs, took_ns / 1e9)
+        seconds = took_ns / 1e9
+        self._step_seconds, self._step_tokens = seconds, n_tokens
+        if len(chunks) > self.scheduler.n_decoding:
+            self.chunking.observe(n_tokens, n_rows, seconds)
+        elif self.speculation is not None:
+            self.speculation.observe(n_tokens, n_tokens - len(chunks), n_outputs, seconds)
+        else:
+            self.chunking.observe_decode(n_tokens, seconds)
 
     def _finish(self, sequence: Sequence) -> None:
         self.scheduler.finish(sequence)

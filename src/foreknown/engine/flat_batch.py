@@ -24,7 +24,8 @@ class FlatBatch:
     def fill(self, chunks: list[Chunk]) -> Batch:
         """The batch of these chunks, one after the other.
 
-        Rows are the last tokens of chunks that give a token, and all drafts.
+        Rows are the last tokens of chunks that give a token, all drafts, and what is read of
+        prompts.
         """
         n_tokens = n_rows = 0
         for chunk in chunks:
@@ -37,7 +38,11 @@ class FlatBatch:
                 self._sequence[first] = sequence.table
             else:
                 self._fill_many(chunk, first, n_tokens)
-            if start + count == sequence.n_tokens:
+            if sequence.prompt_rows is not None:
+                for row in sequence.prompt_rows.rows(start, count):
+                    self._rows[n_rows] = first + row
+                    n_rows += 1
+            elif start + count == sequence.n_tokens:
                 for row in range(n_tokens - len(drafts) - 1, n_tokens):
                     self._rows[n_rows] = row
                     n_rows += 1

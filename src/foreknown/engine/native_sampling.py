@@ -24,8 +24,10 @@ class _Sampling(ctypes.Structure):
         ("bias_values", ctypes.c_void_p),
         ("seen_tokens", ctypes.c_void_p),
         ("seen_outputs", ctypes.c_void_p),
+        ("allowed", ctypes.c_void_p),
         ("n_biases", ctypes.c_int32),
         ("n_seen", ctypes.c_int32),
+        ("n_words", ctypes.c_int32),
         ("temperature", ctypes.c_float),
         ("top_p", ctypes.c_float),
         ("min_p", ctypes.c_float),
@@ -64,6 +66,7 @@ class RowSampling:
     """
 
     __slots__ = (
+        "_allowed",
         "_bias_tokens",
         "_bias_values",
         "_index",
@@ -96,6 +99,7 @@ class RowSampling:
         native.frequency_penalty = params.frequency_penalty
         native.top_logprobs = -1 if params.logprobs is None else params.logprobs
 
+        self._allowed: NDArray[np.uint32] | None = None
         self.remembers = params.penalises or params.min_tokens > 0
         self._n_recorded = 0
         self._min_tokens = params.min_tokens
@@ -121,6 +125,21 @@ class RowSampling:
         self._native.seen_tokens = self._seen_tokens.ctypes.data
         self._native.seen_outputs = self._seen_outputs.ctypes.data
         self._native.n_seen = len(prompt)
+
+    def allow(self, mask: NDArray[np.uint32] | None) -> None:
+        """Let only some tokens come, until this is called again; None: all of them.
+
+        Args:
+            mask: u32[n], without gaps: bit t % 32 of word t // 32. Tokens past its end may not
+                come. It is read whenever a token is sampled, so it may be rewritten in place.
+        """
+        if mask is self._allowed:
+            return
+        if mask is not None and not (mask.dtype == np.uint32 and mask.flags.c_contiguous):
+            raise ValueError(f"a mask is u32 without gaps, not {mask.dtype}{mask.strides}")
+        self._allowed = mask
+        self._native.allowed = None if mask is None else mask.ctypes.data
+        self._native.n_words = 0 if mask is None else mask.size
 
     def record(self, token: int) -> None:
         """Take note of one more output token."""
@@ -229,9 +248,9 @@ def refusal(reason: int, position: int) -> ForeknownError:
     """The error for a row without a token."""
     if reason == NOTHING_ALLOWED:
         return ForeknownError(
-            "no token is allowed: every logit is minus infinity",
+            "no token is allowed: every logit is minus infinity or outside the grammar",
             where=f"the logits for position {position}",
-            remedy="ease logit_bias, min_tokens or the stop tokens",
+            remedy="ease logit_bias, min_tokens, the stop tokens or the grammar",
         )
     return ForeknownError(
         "the model's logits are not numbers (NaN or infinity)",

@@ -20,6 +20,7 @@ class Program(Protocol):
         max_tokens: tokens (T) of the largest step.
         max_rows: rows of logits (R) of the largest step; also sequences (S).
         n_blocks: blocks that hold sequences' state.
+        hidden_size: length of a hidden state, the row that the head reads; 0: there is none.
         rewindable: whether positions may be computed again with other tokens, as if the first
             time had not been. State that is kept for each position allows it; the state of a
             recurrence, one for the whole past, does not.
@@ -37,6 +38,8 @@ class Program(Protocol):
     @property
     def n_blocks(self) -> int: ...
     @property
+    def hidden_size(self) -> int: ...
+    @property
     def rewindable(self) -> bool: ...
     @property
     def library(self) -> ctypes.CDLL: ...
@@ -46,4 +49,12 @@ class Program(Protocol):
 
         R may be 0: a step of prompt chunks that do not reach their prompts' ends.
         """
+        ...
+
+    def hidden(self, n_rows: int) -> NDArray[np.float32]:
+        """Hidden states f32[n_rows, hidden_size] of the last step's rows, until the next step."""
+        ...
+
+    def copy_block(self, source: int, destination: int) -> None:
+        """Copy the state that one block holds to another."""
         ...

@@ -113,12 +113,10 @@ class SamplingParams:
         Raises:
             RequestError: a token of `logit_bias` or `stop_token_ids` is not in the vocabulary.
         """
-        for name, tokens in (
-            ("a token of logit_bias", self.logit_bias),
-            ("an entry of stop_token_ids", self.stop_token_ids),
-        ):
-            for token in tokens:
-                _whole(name, token, 0, vocab_size - 1)
+        for token in self.logit_bias:
+            _whole(f"logit_bias.{token}", token, 0, vocab_size - 1)
+        for place, token in enumerate(self.stop_token_ids):
+            _whole(f"stop_token_ids[{place}]", token, 0, vocab_size - 1)
 
     @property
     def greedy(self) -> bool:
@@ -157,4 +155,5 @@ def _wrong(name: str, value: Any, expected: str) -> RequestError:
     return RequestError(
         f"{name} is {shown}, where {expected} is expected",
         remedy=f"give {expected}",
+        field=name,
     )

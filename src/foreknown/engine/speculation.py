@@ -63,6 +63,8 @@ class Speculation:
         least = self._least_chance(len(sequences))
         promising = []
         for index, sequence in enumerate(sequences):
+            if not sequence.may_draft:
+                continue
             drafter = sequence.drafter
             if drafter is None:  # a prompt is read when its sequence first decodes
                 drafter = sequence.drafter = Drafter(sequence.tokens[: sequence.n_tokens])

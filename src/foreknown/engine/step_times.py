@@ -16,13 +16,13 @@ _FORGET = 256
 """Steps after which a size that has not come again is forgotten: perhaps it met with a burst."""
 
 
-def unmeasured(n_tokens: int) -> float:
+def unmeasured(n_tokens: int, n_rows: int) -> float:
     """For a machine that nobody measured: each further token costs a quarter of the first."""
     return 1 + (n_tokens - 1) / 4
 
 
 class StepTimes:
-    """Seconds of a step by its number of tokens, each with its row of logits.
+    """Seconds of a step by its number of tokens.
 
     What is told gives the shape before anything has run; then the engine's clock corrects it.
     On a forecast's clock, which runs by what is told, there is nothing to correct.

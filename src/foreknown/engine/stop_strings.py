@@ -9,12 +9,19 @@ class StopStrings:
     The text ends where, read character by character, a stop string is first complete (the
     longest, if several are at once). Text that may be the start of one is held back until it
     is known.
+
+    Attributes:
+        found: the stop string that ended the text; empty if none did.
     """
 
     def __init__(self, stops: tuple[str, ...]) -> None:
         self._stops = stops
         self._held = ""
-        self.stopped = False
+        self.found = ""
+
+    @property
+    def stopped(self) -> bool:
+        return bool(self.found)
 
     def push(self, text: str) -> str:
         """Take more text; returns what can be shown. Empty once stopped."""
@@ -24,11 +31,14 @@ class StopStrings:
             return text
         text = self._held + text
         found = [
-            (start + len(stop), start) for stop in self._stops if (start := text.find(stop)) >= 0
+            (start + len(stop), start, stop)
+            for stop in self._stops
+            if (start := text.find(stop)) >= 0
         ]
         if found:
-            self.stopped, self._held = True, ""
-            return text[: min(found)[1]]
+            _, start, self.found = min(found)
+            self._held = ""
+            return text[:start]
         held = max(_overlap(text, stop) for stop in self._stops)
         self._held = text[len(text) - held :]
         return text[: len(text) - held]

@@ -64,8 +64,17 @@ class Plan:
     @property
     def logits(self) -> Buffer:
         """Where a step leaves f32[R, vocabulary]."""
-        logits = held(self.graph.outputs["logits"])
-        return next(b for b in self.buffers if b.value is logits)
+        return self._buffer_of(self.graph.outputs["logits"])
+
+    @property
+    def hidden(self) -> Buffer | None:
+        """Where a step leaves f32[R, hidden_size], the rows that the head reads, if it does."""
+        hidden = self.graph.outputs.get("hidden")
+        return None if hidden is None else self._buffer_of(hidden)
+
+    def _buffer_of(self, result: Node) -> Buffer:
+        source = held(result)
+        return next(b for b in self.buffers if b.value is source)
 
 
 def make_plan(graph: Graph, limits: Limits, *, weights: str = "as stored") -> Plan:

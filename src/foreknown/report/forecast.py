@@ -134,11 +134,11 @@ def forecast(
     )
 
 
-def decode_seconds(artifact: Artifact, machine: Machine) -> Callable[[int], float]:
-    """What a step of so many decode tokens will take, at half of the context.
+def step_seconds(artifact: Artifact, machine: Machine) -> Callable[[int, int], float]:
+    """What a step of so many tokens and rows of logits will take, at half of the context.
 
     The plan is read when it is first asked: most runs never do.
     """
     costs = cache(lambda: StepCosts(artifact))
     context = artifact.manifest.sizes.context / 2
-    return lambda n_tokens: costs().seconds(machine, StepShape(n_tokens, n_tokens, context))
+    return lambda tokens, rows: costs().seconds(machine, StepShape(tokens, rows, context))

@@ -98,6 +98,8 @@ class TimedProgram:
         self.vocab_size, self.context = program.vocab_size, program.context
         self.max_tokens, self.max_rows = program.max_tokens, program.max_rows
         self.n_blocks, self.rewindable = program.n_blocks, program.rewindable
+        self.hidden_size, self.hidden = program.hidden_size, program.hidden
+        self.copy_block = program.copy_block
         self.library: ctypes.CDLL = program.library
 
     def step(self, batch: Batch) -> NDArray[np.float32]:

@@ -21,6 +21,7 @@ static const struct fk_call fk_calls[] = {
 %s};
 
 enum { FK_FEWEST_GROUPS = 1 };
+static const uint64_t fk_slot_bytes[] = {64};
 
 #include "program.h"
 """

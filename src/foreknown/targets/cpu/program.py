@@ -70,6 +70,8 @@ class Sizes:
         logits_offset: where a step leaves the logits in the arena.
         n_phases: calls in one step.
         rewindable: whether positions may be run again: true unless a scan keeps one state a block.
+        hidden_offset: where a step leaves the rows that the head reads in the arena.
+        hidden_size: elements of such a row; 0: there are none.
     """
 
     vocab_size: int
@@ -83,6 +85,8 @@ class Sizes:
     logits_offset: int
     n_phases: int
     rewindable: bool = True
+    hidden_offset: int = 0
+    hidden_size: int = 0
 
 
 class Program:
@@ -109,10 +113,12 @@ class Program:
         self.library.fk_step.restype = None
         self.library.fk_step.argtypes = (ctypes.c_void_p, ctypes.POINTER(_Batch), _INT64)
         self.library.fk_close.argtypes = (ctypes.c_void_p,)
+        self.library.fk_copy_block.restype = None
+        self.library.fk_copy_block.argtypes = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
         self.sizes, self.n_blocks, self.n_threads = sizes, n_blocks, n_threads
         self.vocab_size, self.context = sizes.vocab_size, sizes.context
         self.max_tokens, self.max_rows = sizes.max_tokens, sizes.max_rows
-        self.rewindable = sizes.rewindable
+        self.rewindable, self.hidden_size = sizes.rewindable, sizes.hidden_size
         self._natives: dict[int, tuple[Batch, _Batch]] = {}
         self._weights = np.frombuffer(weights, np.uint8)
         try:
@@ -139,9 +145,8 @@ class Program:
         if not self._handle:
             raise DoesNotFit(f"{n_threads} threads could not be started")
         self._phase_ns = np.zeros(sizes.n_phases, np.int64)
-        start = sizes.logits_offset
-        end = start + sizes.max_rows * sizes.vocab_size * 4
-        self._logits = self._arena[start:end].view(np.float32).reshape(-1, sizes.vocab_size)
+        self._logits = self._result(sizes.logits_offset, sizes.vocab_size)
+        self._hidden = self._result(sizes.hidden_offset, sizes.hidden_size)
 
     def step(self, batch: Batch) -> NDArray[np.float32]:
         """Run one step; the result, f32[R, vocabulary], is a view that the next step overwrites."""
@@ -172,9 +177,22 @@ class Program:
             self._natives[id(batch)] = batch, native  # held, so no other batch has its id
         self.library.fk_step(self._handle, ctypes.byref(native), phase_ns)
 
+    def hidden(self, n_rows: int) -> NDArray[np.float32]:
+        """Hidden states f32[n_rows, hidden_size] of the last step's rows, until the next step."""
+        return self._hidden[:n_rows]
+
+    def copy_block(self, source: int, destination: int) -> None:
+        """Copy the state that one block holds onto another; between steps."""
+        self.library.fk_copy_block(self._handle, source, destination)
+
     def value(self, offset: int, size: int) -> NDArray[np.float32]:
         """Elements of a result that lies at an offset of the arena, until the next step."""
         return self._arena[offset : offset + 4 * size].view(np.float32)
+
+    def _result(self, offset: int, width: int) -> NDArray[np.float32]:
+        """A result's rows, f32[max_rows, width], where they lie in the arena."""
+        rows = self.sizes.max_rows
+        return self.value(offset, rows * width).reshape(rows, width)
 
     def poison(self) -> None:
         """Fill memory with NaN: a step that reads what it did not write will show it."""

@@ -1,4 +1,4 @@
-/* The generated program's three entry points; included once, at the end of its source. */
+/* The generated program's entry points; included once, at the end of its source. */
 #ifndef FK_PROGRAM_H
 #define FK_PROGRAM_H
 
@@ -60,6 +60,16 @@ FK_EXPORT void fk_step(struct fk_program *p, const struct fk_batch *batch, int64
     p->phase_ns = phase_ns;
     if (p->n_threads > 1) fk_start_generation(p);
     fk_run_phases(p, 0);
+}
+
+/* Copy a block's state, of every slot, onto another block. */
+FK_EXPORT void fk_copy_block(const struct fk_program *p, int64_t source, int64_t destination) {
+    char *slot = p->step.state;
+    for (size_t i = 0; i < sizeof fk_slot_bytes / sizeof *fk_slot_bytes; i++) {
+        const uint64_t bytes = fk_slot_bytes[i];
+        memcpy(slot + (uint64_t)destination * bytes, slot + (uint64_t)source * bytes, bytes);
+        slot += p->step.n_blocks * bytes;
+    }
 }
 
 /* End a program's threads and forget it. */

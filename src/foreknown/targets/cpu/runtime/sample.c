@@ -4,19 +4,21 @@
  * position in the sequence; on nothing else. In this order:
  *
  *   1. log-probabilities: log-softmax of the raw logits, in f32      (vLLM's "raw_logprobs")
- *   2. logit bias: added                                             (OpenAI, vLLM, llama.cpp)
- *   3. repetition penalty, over prompt and output:
+ *   2. the mask: a token whose bit is not set, or that has none, becomes -infinity, which
+ *      nothing below changes
+ *   3. logit bias: added                                             (OpenAI, vLLM, llama.cpp)
+ *   4. repetition penalty, over prompt and output:
  *      divides a positive logit, multiplies a negative one           (transformers, CTRL)
- *   4. presence and frequency penalty, over the output:
+ *   5. presence and frequency penalty, over the output:
  *      logit -= presence + frequency * count                         (OpenAI, vLLM)
- *   5. temperature 0: the largest logit, of equals the lowest id. Otherwise
+ *   6. temperature 0: the largest logit, of equals the lowest id. Otherwise
  *      weight = exp((logit - largest) / temperature)
- *   6. top-k: the k largest, of equals the lowest ids
- *   7. top-p: of those, the fewest best whose weights reach p of their sum
- *   8. min-p: of those, all with at least min_p of the largest weight
- *   9. one draw with probability proportional to weight, by Philox 4x32-10
+ *   7. top-k: the k largest, of equals the lowest ids
+ *   8. top-p: of those, the fewest best whose weights reach p of their sum
+ *   9. min-p: of those, all with at least min_p of the largest weight
+ *  10. one draw with probability proportional to weight, by Philox 4x32-10
  *
- * Steps 5 to 9 are in transformers' order. The best tokens are found without sorting the
+ * Steps 6 to 10 are in transformers' order. The best tokens are found without sorting the
  * vocabulary: of its groups of 64, the k-th largest maximum is no better than the k-th best
  * token. Only when top-p or min-p keep more than a few hundred tokens are all those sorted that
  * weigh enough to be kept.
@@ -31,6 +33,7 @@ enum {
     LANES = 16,
     GROUP = 64,      /* tokens whose maximum is kept, to find the best ones quickly */
     PORTION = 1024,  /* tokens whose weights are summed together, to draw quickly */
+    WORD = 32,       /* tokens of a word of the mask */
     FIRST_TRY = 256, /* tokens ranked first where top-p or min-p alone decide how many are kept */
     DIGIT = 11,      /* bits that one pass of the sort looks at */
     RADIX = 1 << DIGIT,
@@ -45,7 +48,7 @@ typedef struct ranked {
 
 /* Scratch, all sized by the vocabulary. */
 typedef struct workspace {
-    float *scores;    /* logits after bias and penalties */
+    float *scores;    /* logits after mask, bias and penalties */
     float *maxima;    /* of each group */
     double *portions; /* sum of the weights of each portion */
     float *weights;   /* of ranked tokens */
@@ -251,15 +254,40 @@ static int32_t rank_down_to(workspace *w, const float *scores, int32_t vocabular
 
 static int changes_scores(const fk_sampling *s)
 {
-    return s->n_biases > 0 || (s->n_seen > 0 && (s->repetition_penalty != 1.0f ||
-                                                 s->presence_penalty != 0.0f ||
-                                                 s->frequency_penalty != 0.0f));
+    return s->allowed || s->n_biases > 0 ||
+           (s->n_seen > 0 && (s->repetition_penalty != 1.0f || s->presence_penalty != 0.0f ||
+                              s->frequency_penalty != 0.0f));
+}
+
+/* Copies up to WORD logits, those whose bit is not set as -infinity. */
+static void copy_allowed(uint32_t word, const float *logits, int32_t n, float *scores)
+{
+    for (int t = 0; t < n; t++) scores[t] = word & (uint32_t)1 << t ? logits[t] : -FK_INF;
+}
+
+/* The same for the vocabulary. Most words of most masks are empty: their logits are not read. */
+static void copy_masked(const fk_sampling *s, const float *logits, int32_t vocabulary,
+                        float *scores)
+{
+    for (int32_t w = 0, start = 0; start < vocabulary; w++, start += WORD) {
+        const uint32_t word = w < s->n_words ? s->allowed[w] : 0;
+        const int32_t n = smaller(WORD, vocabulary - start);
+        if (word == 0)
+            for (int32_t t = 0; t < n; t++) scores[start + t] = -FK_INF;
+        else if (n == WORD)
+            copy_allowed(word, logits + start, WORD, scores + start);
+        else
+            copy_allowed(word, logits + start, n, scores + start);
+    }
 }
 
 static void change_scores(const fk_sampling *s, const float *logits, int32_t vocabulary,
                           float *scores)
 {
-    memcpy(scores, logits, (size_t)vocabulary * sizeof(float));
+    if (s->allowed)
+        copy_masked(s, logits, vocabulary, scores);
+    else
+        memcpy(scores, logits, (size_t)vocabulary * sizeof(float));
     for (int32_t i = 0; i < s->n_biases; i++) scores[s->bias_tokens[i]] += s->bias_values[i];
     for (int32_t i = 0; i < s->n_seen; i++) {
         float *score = scores + s->seen_tokens[i];

@@ -8,7 +8,7 @@
 /* Instead of a token, in fk_chosen.tokens: why none could be chosen. */
 enum {
     FK_LOGITS_NOT_FINITE = -1, /* a logit is NaN or +infinity */
-    FK_NOTHING_ALLOWED = -2    /* every logit is -infinity */
+    FK_NOTHING_ALLOWED = -2    /* every logit is -infinity, or its token not allowed */
 };
 
 /* How one sequence wants its tokens chosen. Mirrored in engine/native_sampling.py. */
@@ -18,8 +18,10 @@ typedef struct fk_sampling {
     const float *bias_values;     /* [n_biases] added to the logit; -infinity forbids the token */
     const int32_t *seen_tokens;   /* [n_seen] different tokens of prompt and output */
     const int32_t *seen_outputs;  /* [n_seen] how often each is in the output; 0: prompt only */
+    const uint32_t *allowed;      /* [n_words] bit t % 32 of word t / 32; NULL: all may come */
     int32_t n_biases;
     int32_t n_seen;
+    int32_t n_words;
     float temperature;            /* 0: greedy */
     float top_p;                  /* 1: off */
     float min_p;                  /* 0: off */

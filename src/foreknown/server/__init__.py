@@ -1,0 +1,1 @@
+"""HTTP: compiled models behind the interfaces that everyone's clients speak."""

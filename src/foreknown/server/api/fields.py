@@ -1,0 +1,191 @@
+"""Fields that several interfaces share, and the settings of sampling that they make."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from foreknown.engine import SamplingParams
+from foreknown.engine.sampling import MAX_STOPS, MAX_TOP_K
+from foreknown.server.errors import Refusal
+from foreknown.server.served_model import ServedModel
+
+TokenId = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Bias = Annotated[float, Field(ge=-100, le=100)]
+StopText = Annotated[str, Field(min_length=1, max_length=1000)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+FunctionName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.-]{1,128}$")]
+JsonObject = dict[str, Any]
+
+BIASES = 4096
+MAX_SCHEMA_BYTES = 64 << 10
+
+
+def contradiction(param: str, why: str) -> PydanticCustomError:
+    """Fields that do not go together; `param` is the one to change."""
+    return PydanticCustomError("contradiction", "{why}", {"param": param, "why": why})
+
+
+class Form(BaseModel):
+    """A request's body: of exact types, and without fields that nobody reads."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
+
+
+class StreamOptions(Form):
+    """What a stream says beside its text.
+
+    Attributes:
+        include_usage: a last chunk with the tokens that were counted.
+        continuous_usage_stats: so does every chunk.
+        include_obfuscation: padding against who reads sizes off the wire: there is none.
+    """
+
+    include_usage: bool = False
+    continuous_usage_stats: bool = False
+    include_obfuscation: bool = False
+
+
+def _of_object(schema: JsonObject) -> JsonObject:
+    """A schema that may be that of a function's parameters.
+
+    Raises:
+        ValueError: it is too large, or of something else than an object.
+    """
+    if schema.get("type", "object") != "object":
+        raise ValueError('the parameters of a function are of "type": "object"')
+    if len(json.dumps(schema)) > MAX_SCHEMA_BYTES:
+        raise ValueError(f"the schema is larger than {MAX_SCHEMA_BYTES} bytes")
+    return schema
+
+
+Parameters = Annotated[JsonObject, AfterValidator(_of_object)]
+
+
+class Function(Form):
+    name: FunctionName
+    description: str | None = None
+    parameters: Parameters | None = None
+    strict: bool | None = None
+
+
+class FunctionTool(Form):
+    type: Literal["function"]
+    function: Function
+
+
+class JsonSchema(Form):
+    name: Name
+    description: str | None = None
+    schema_: Annotated[JsonObject | None, Field(alias="schema")] = None
+    strict: bool | None = None
+
+
+class TextFormat(Form):
+    type: Literal["text"]
+
+
+class JsonObjectFormat(Form):
+    type: Literal["json_object"]
+
+
+class JsonSchemaFormat(Form):
+    type: Literal["json_schema"]
+    json_schema: JsonSchema
+
+
+ResponseFormat = Annotated[
+    TextFormat | JsonObjectFormat | JsonSchemaFormat, Field(discriminator="type")
+]
+
+
+class StructuredOutputs(Form):
+    """More grammars than a response format has: exactly one of them."""
+
+    json_: Annotated[JsonObject | None, Field(alias="json")] = None
+    json_object: Literal[True] | None = None
+    regex: Annotated[str, Field(min_length=1)] | None = None
+    grammar: Annotated[str, Field(min_length=1)] | None = None
+    choice: Annotated[list[str], Field(min_length=1, max_length=1024)] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> StructuredOutputs:
+        if len(self.model_fields_set) != 1:
+            raise ValueError("give exactly one of json, json_object, regex, grammar, choice")
+        return self
+
+
+_PASSED_ON = (
+    "temperature",
+    "top_p",
+    "min_p",
+    "presence_penalty",
+    "frequency_penalty",
+    "repetition_penalty",
+    "seed",
+    "ignore_eos",
+    "min_tokens",
+)
+_NEUTRAL = {"repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
+
+
+class Sampling(Form):
+    """How tokens are chosen and when to stop; None: as the checkpoint says."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=-1, le=MAX_TOP_K)] | None = None
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    repetition_penalty: Annotated[float, Field(ge=0.01, le=100)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
+    stop: StopText | Annotated[list[StopText], Field(max_length=MAX_STOPS)] | None = None
+    stop_token_ids: Annotated[list[TokenId], Field(max_length=MAX_STOPS)] | None = None
+    logit_bias: Annotated[dict[str, Bias], Field(max_length=BIASES)] | None = None
+    ignore_eos: bool = False
+    min_tokens: Annotated[int, Field(ge=0)] = 0
+
+    def params(
+        self,
+        model: ServedModel,
+        *,
+        max_tokens: int | None,
+        logprobs: int | None,
+        searches: bool = False,
+    ) -> SamplingParams:
+        """Settings for the engine.
+
+        Args:
+            searches: beam search goes by the model's own probabilities, so the checkpoint's
+                defaults for drawing tokens are left aside.
+
+        Raises:
+            Refusal, RequestError: a value that makes no sense for this model.
+        """
+        given: dict[str, Any] = dict(_NEUTRAL) if searches else {}
+        for name in _PASSED_ON:
+            if getattr(self, name) is not None:
+                given[name] = getattr(self, name)
+        if self.top_k is not None:
+            given["top_k"] = max(self.top_k, 0)
+        if self.stop is not None:
+            given["stop"] = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+        if self.stop_token_ids is not None:
+            given["stop_token_ids"] = tuple(self.stop_token_ids)
+        if self.logit_bias is not None:
+            given["logit_bias"] = _biases(self.logit_bias)
+        return model.params(max_tokens=max_tokens, logprobs=logprobs, **given)
+
+
+def _biases(given: dict[str, float]) -> dict[int, float]:
+    biases = {}
+    for token, bias in given.items():
+        if not (token.isascii() and token.isdigit()):
+            param = f"logit_bias.{token}"
+            raise Refusal(f"{param}: this is no token id", param=param, code="invalid_value")
+        biases[int(token)] = bias
+    return biases

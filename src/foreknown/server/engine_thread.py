@@ -1,0 +1,197 @@
+"""One thread that runs the steps of all engines, and the feeds that carry their outputs out of it.
+
+An engine belongs to one thread, and a step takes all processors: so all models share this thread,
+a step each in turn. Everything else happens on the event loop; the two meet in a queue of commands
+and in one call to the loop for each step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+
+from foreknown.engine import Engine, Output, Request
+from foreknown.errors import ForeknownError
+
+_log = logging.getLogger(__name__)
+
+RECENT = 120
+"""Steps that are remembered, for people to look at."""
+
+
+class Feed:
+    """The outputs of a caller's requests, as they come; belongs to the event loop.
+
+    Attributes:
+        ids: the engine's names of all their samples, in order.
+    """
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self._news: list[Output] = []
+        self._reader: asyncio.Future[None] | None = None
+
+    def put(self, outputs: list[Output]) -> None:
+        self._news += outputs
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    async def next(self) -> list[Output]:
+        """All outputs since the last call, waiting for one if there are none."""
+        while not self._news:
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+            self._reader = None
+        news, self._news = self._news, []
+        return news
+
+
+class EngineThread:
+    """Runs engines in a thread of its own.
+
+    Args:
+        engines: all of them; used by nobody else once the thread has started.
+
+    Attributes:
+        recent: of each engine, the last steps: (when it ended, ns by its clock; what it took, ns;
+            tokens it gave).
+        failure: why an engine's step went wrong, by the engine's place; its requests were ended
+            with an error.
+    """
+
+    def __init__(self, engines: Sequence[Engine]) -> None:
+        self._engines = tuple(engines)
+        self._feeds: list[dict[str, Feed]] = [{} for _ in engines]
+        self._commands: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="engines", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = False
+        self.recent: list[deque[tuple[int, int, int]]] = [deque(maxlen=RECENT) for _ in engines]
+        self.failure: dict[int, BaseException] = {}
+
+    def start(self) -> None:
+        """Begin; outputs go to the event loop that calls this."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread after the step it is in."""
+        self._commands.put(self._stop)
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    async def submit(self, index: int, requests: Sequence[Request]) -> Feed:
+        """Queue requests with an engine: all of them or none.
+
+        Raises:
+            RequestError: the engine refuses one.
+        """
+        loop = asyncio.get_running_loop()
+        accepted: asyncio.Future[Feed] = loop.create_future()
+        feed = Feed()
+
+        def add() -> None:
+            try:
+                for request in requests:
+                    feed.ids += self._engines[index].add_samples(request)
+            except Exception as error:
+                self._cancel(index, feed)
+                loop.call_soon_threadsafe(_refuse, accepted, error)
+                return
+            self._feeds[index].update(dict.fromkeys(feed.ids, feed))
+            loop.call_soon_threadsafe(_accept, accepted, feed)
+
+        self._commands.put(add)
+        try:
+            return await accepted
+        except asyncio.CancelledError:  # the client left while the request was being queued
+            self._commands.put(lambda: self._cancel(index, feed))
+            raise
+
+    def cancel(self, index: int, feed: Feed) -> None:
+        """End what is left of a request; its blocks are free before the next step."""
+        self._commands.put(lambda: self._cancel(index, feed))
+
+    def cancel_all(self) -> None:
+        """End everything; each sample's last output says that it was cancelled."""
+
+        def cancel() -> None:
+            for engine, feeds in zip(self._engines, self._feeds, strict=True):
+                for name in feeds:
+                    engine.cancel(name)
+
+        self._commands.put(cancel)
+
+    def _cancel(self, index: int, feed: Feed) -> None:
+        for name in feed.ids:
+            self._feeds[index].pop(name, None)
+            self._engines[index].cancel(name)
+
+    def _stop(self) -> None:
+        self._stopping = True
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._obey()
+            for index, engine in enumerate(self._engines):
+                if engine.has_work:
+                    self._step(index, engine)
+
+    def _obey(self) -> None:
+        """Do what was asked for; wait for it if there is nothing else to do."""
+        if not any(engine.has_work for engine in self._engines):
+            self._commands.get()()
+        try:
+            while True:
+                self._commands.get_nowait()()
+        except Empty:
+            pass
+
+    def _step(self, index: int, engine: Engine) -> None:
+        start_ns = engine.clock.now_ns()
+        try:
+            outputs = engine.step()
+            end_ns = engine.clock.now_ns()
+            self.recent[index].append((end_ns, end_ns - start_ns, len(outputs)))
+        except Exception as error:
+            _log.exception("a step failed", extra={"event": "step_failed"})
+            self.failure[index] = error
+            outputs = self._all_failed(index, engine)
+        news: dict[Feed, list[Output]] = {}
+        feeds = self._feeds[index]
+        for output in outputs:
+            feed = feeds.get(output.request_id)
+            if feed is None:
+                continue
+            news.setdefault(feed, []).append(output)
+            if output.finish_reason is not None:
+                del feeds[output.request_id]
+        if news and self._loop is not None:
+            self._loop.call_soon_threadsafe(_hand_over, list(news.items()))
+
+    def _all_failed(self, index: int, engine: Engine) -> list[Output]:
+        why = ForeknownError("the engine failed", remedy="look at the server's log")
+        now_ns = engine.clock.now_ns()
+        names = list(self._feeds[index])
+        for name in names:
+            engine.cancel(name)
+        return [Output(name, now_ns, None, finish_reason="error", error=why) for name in names]
+
+
+def _hand_over(news: list[tuple[Feed, list[Output]]]) -> None:
+    for feed, outputs in news:
+        feed.put(outputs)
+
+
+def _accept(accepted: asyncio.Future[Feed], feed: Feed) -> None:
+    if not accepted.done():
+        accepted.set_result(feed)
+
+
+def _refuse(accepted: asyncio.Future[Feed], error: BaseException) -> None:
+    if not accepted.done():
+        accepted.set_exception(error)

@@ -1,0 +1,117 @@
+"""Requests of one caller underway: outputs as they come, counted and timed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from foreknown.engine import Output, Request
+from foreknown.server.engine_thread import EngineThread, Feed
+from foreknown.server.errors import OVERLOADED, Refusal, refused
+from foreknown.server.metrics import Metrics
+from foreknown.server.served_model import ServedModel
+
+
+@dataclass
+class Usage:
+    """Tokens, counted so far."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass
+class Generation:
+    """Some prompts, each with one or more samples, on their way through an engine.
+
+    Start it, iterate over it once, and close it in any case: that ends what is left in the engine
+    when a client has vanished.
+    """
+
+    model: ServedModel
+    thread: EngineThread
+    metrics: Metrics
+    requests: Sequence[Request]
+    usage: Usage = field(default_factory=Usage)
+    _feed: Feed | None = None
+    _n_left: int = 0
+
+    async def start(self) -> Generation:
+        """Queue the requests.
+
+        Raises:
+            RequestError: the engine does not take them.
+        """
+        self.usage.prompt_tokens = sum(len(request.prompt) for request in self.requests)
+        self._start_ns = self.model.engine.clock.now_ns()
+        self._feed = await self.thread.submit(self.model.index, self.requests)
+        self.metrics.asked(self.model.name, self.usage.prompt_tokens)
+        self._n_left = len(self._feed.ids)
+        self._places = {name: place for place, name in enumerate(self._feed.ids)}
+        self._last_ns = [self._start_ns] * self._n_left
+        self._n_tokens = [0] * self._n_left
+        return self
+
+    def close(self) -> None:
+        """End what is still running."""
+        if self._feed is not None and self._n_left:
+            self.thread.cancel(self.model.index, self._feed)
+            self.metrics.finished(self.model.name, "abort", self._n_left)
+            self._n_left = 0
+
+    async def __aiter__(self) -> AsyncIterator[list[tuple[int, Output]]]:
+        """Groups of outputs that came together, each with its sample's place.
+
+        Raises:
+            Refusal: a sample ended in an error, or was cut off because the server stops.
+        """
+        assert self._feed is not None
+        while self._n_left:
+            news = [(self._places[o.request_id], o) for o in await self._feed.next()]
+            for place, output in news:
+                self._count(place, output)
+            yield news
+
+    def record(self) -> dict[str, Any]:
+        """What a log says of it; nothing of its text."""
+        return {
+            "model": self.model.name,
+            "prompt_tokens": self.usage.prompt_tokens,
+            "cached_tokens": self.usage.cached_tokens,
+            "completion_tokens": self.usage.completion_tokens,
+        }
+
+    def _count(self, place: int, output: Output) -> None:
+        metrics, name = self.metrics, self.model.name
+        if output.token is not None:
+            self.usage.completion_tokens += 1
+            self._n_tokens[place] += 1
+            gap_s = (output.time_ns - self._last_ns[place]) / 1e9
+            self._last_ns[place] = output.time_ns
+            if self._n_tokens[place] == 1:
+                metrics.first_token(name, gap_s)
+            else:
+                metrics.next_token(name, gap_s)
+        if output.finish_reason is None:
+            return
+        self._n_left -= 1
+        self.usage.cached_tokens += output.n_cached
+        metrics.finished(name, output.finish_reason)
+        metrics.request(name, self._n_tokens[place], (output.time_ns - self._start_ns) / 1e9)
+        if output.error is not None:
+            raise refused(output.error)
+        if output.finish_reason == "cancelled":
+            raise Refusal(
+                "the server is shutting down",
+                status=HTTPStatus.SERVICE_UNAVAILABLE,
+                kind=OVERLOADED,
+                code="shutting_down",
+                retry_after_s=5,
+            )

@@ -1,0 +1,104 @@
+/** The form of sampling parameters: empty fields are left to the model's own settings. */
+
+import { element } from "./element.js";
+
+const FIELDS = [
+  { name: "system", label: "System prompt", kind: "text", rows: 3 },
+  { name: "temperature", label: "Temperature", step: 0.1 },
+  { name: "max_completion_tokens", label: "Tokens at most", step: 1 },
+  { name: "top_p", label: "Top p", step: 0.05 },
+  { name: "top_k", label: "Top k", step: 1 },
+  { name: "min_p", label: "Min p", step: 0.01 },
+  { name: "seed", label: "Seed", step: 1 },
+  { name: "presence_penalty", label: "Presence penalty", step: 0.1 },
+  { name: "frequency_penalty", label: "Frequency penalty", step: 0.1 },
+  { name: "stop", label: "Stop at", kind: "lines", rows: 2, hint: "One text a line" },
+];
+
+// Errors may call a field by another name than ours.
+const SAME = { max_tokens: "max_completion_tokens" };
+
+export class Parameters {
+  #fields = new Map();
+  #reveal;
+
+  /** Fills `form` with the fields; `reveal` brings it into sight before a field is gone to. */
+  constructor(form, reveal) {
+    this.#reveal = reveal;
+    form.addEventListener("submit", (event) => event.preventDefault());
+    const parent = form.querySelector(".fields");
+    for (const field of FIELDS) {
+      const built = build(field);
+      built.input.addEventListener("input", () => show(built, ""));
+      this.#fields.set(field.name, { ...field, ...built });
+      parent.append(built.node);
+    }
+  }
+
+  /**
+   * What was entered, by the interface's names, without empty fields; null if a field holds what is
+   * no number, which is then said beside it. Whether a number is in range is the server's to say.
+   */
+  read() {
+    this.clearErrors();
+    const found = {};
+    for (const field of this.#fields.values()) {
+      if (field.input.validity.badInput) {
+        this.showError(field.name, `${field.label} is not a number`);
+        return null;
+      }
+      const value = valueOf(field);
+      if (value !== null) found[field.name] = value;
+    }
+    return found;
+  }
+
+  /** Say an error beside the field that `param` names, and go there; whether there is one. */
+  showError(param, message) {
+    const name = param.split(/[.[]/)[0];
+    const field = this.#fields.get(SAME[name] ?? name);
+    if (!field) return false;
+    show(field, message);
+    this.#reveal();
+    field.input.focus();
+    return true;
+  }
+
+  clearErrors() {
+    for (const field of this.#fields.values()) show(field, "");
+  }
+
+  /** A system prompt makes sense to models that chat. */
+  letSystem(may) {
+    this.#fields.get("system").node.hidden = !may;
+  }
+}
+
+function build({ name, label, kind = "number", step, rows, hint }) {
+  const id = `parameter-${name.replaceAll("_", "-")}`;
+  const described = hint ? `${id}-hint ${id}-error` : `${id}-error`;
+  const shared = { id, name, "aria-describedby": described, autocomplete: "off" };
+  const input =
+    kind === "number"
+      ? element("input", { ...shared, type: "number", step })
+      : element("textarea", { ...shared, rows });
+  const error = element("p", { id: `${id}-error`, class: "error", role: "alert" });
+  const node = element("div", { class: `field ${kind}` }, element("label", { for: id }, label));
+  if (hint) node.append(element("span", { id: `${id}-hint`, class: "hint" }, hint));
+  node.append(input, error);
+  return { node, input, error };
+}
+
+function valueOf({ kind = "number", input }) {
+  if (input.value.trim() === "") return null;
+  if (kind === "number") return Number(input.value);
+  if (kind === "text") return input.value;
+  return input.value.split("\n").filter((line) => line !== "");
+}
+
+function show({ input, error }, message) {
+  if (error.textContent === message) return;
+  error.textContent = message;
+  if (message) input.setAttribute("aria-invalid", "true");
+  else input.removeAttribute("aria-invalid");
+}

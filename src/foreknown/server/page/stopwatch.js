@@ -1,0 +1,53 @@
+/**
+ * Measures one answer as the reader sees it: from the moment it was asked for, network included.
+ *
+ * Until the server says how many tokens there were, every piece of text counts as at least one: a
+ * piece can hold several, so the count and the rate are lower bounds.
+ */
+export class Stopwatch {
+  #now;
+  #asked;
+  #first = null;
+  #last = null;
+  #pieces = 0;
+  #reasoned = false;
+  #usage = null;
+
+  constructor(now = () => performance.now()) {
+    this.#now = now;
+    this.#asked = now();
+  }
+
+  /** A piece of the answer, as `answer` yields them. */
+  note(piece) {
+    if (piece.usage) {
+      this.#usage = piece.usage;
+      return;
+    }
+    this.#last = this.#now();
+    if (piece.finish) return;
+    this.#first ??= this.#last;
+    // The token that ends the reasoning may begin the text: one token, two pieces.
+    if (!(piece.text && this.#reasoned)) this.#pieces += 1;
+    this.#reasoned = Boolean(piece.reasoning);
+  }
+
+  /**
+   * What is known now: `tokens` and whether that is `exact`, `firstMs` to the first token,
+   * `tokensPerSecond` after it, and what the server says of the prompt; null for what is not known.
+   */
+  get figures() {
+    const usage = this.#usage;
+    const tokens = usage?.completion_tokens ?? this.#pieces;
+    const seconds = this.#first === null ? 0 : (this.#last - this.#first) / 1000;
+    return {
+      tokens,
+      exact: usage !== null,
+      firstMs: this.#first === null ? null : this.#first - this.#asked,
+      tokensPerSecond: tokens > 1 && seconds > 0 ? (tokens - 1) / seconds : null,
+      promptTokens: usage?.prompt_tokens ?? null,
+      cachedTokens: usage?.prompt_tokens_details?.cached_tokens ?? null,
+      totalTokens: usage?.total_tokens ?? null,
+    };
+  }
+}
