@@ -58,6 +58,8 @@ async def _arrivals(server: Server, n_users: int, load: Load, n_arrivals: int) -
         "arrivals": rows,
         "to_median_before": spread([row["to_median_before"] for row in rows]),
         "to_median_during": spread([row["to_median_during"] for row in rows]),
+        "p99_to_median_before": spread([row["p99_to_median_before"] for row in rows]),
+        "calm_to_median_before": spread([row["calm_to_median_before"] for row in rows]),
         "first_ms": spread([row["first_ms"] for row in rows]),
     }
 
@@ -96,4 +98,10 @@ def _row(times: list[list[float]], spans: list[tuple[float, float]], place: int)
         "median_during_ms": round(1e3 * statistics.median(during), 2),
         "to_median_before": round(max(during) / statistics.median(before), 3),
         "to_median_during": round(max(during) / statistics.median(during), 3),
+        "p99_to_median_before": round(_p99(during) / statistics.median(before), 3),
+        "calm_to_median_before": round(max(before) / statistics.median(before), 3),
     }
+
+
+def _p99(gaps: list[float]) -> float:
+    return statistics.quantiles(gaps, n=100)[98]

@@ -97,7 +97,9 @@ def _print_arrival(found: dict[str, Any]) -> None:
     rows = [
         [
             name,
+            _spread(one["calm_to_median_before"]),
             _spread(one["to_median_before"]),
+            _spread(one["p99_to_median_before"]),
             _spread(one["to_median_during"]),
             _spread(one["first_ms"]),
         ]
@@ -105,10 +107,11 @@ def _print_arrival(found: dict[str, Any]) -> None:
     ]
     some = next(iter(found.values()))
     print(
-        f"{some['users']} users decoding while a prompt of {some['prompt']} tokens arrives: the "
-        "largest gap of anybody, in median gaps\n"
+        f"{some['users']} users decoding while a prompt of {some['prompt']} tokens arrives: gaps "
+        "between their tokens, in median gaps of before (the last but one: of meanwhile)\n"
     )
-    print(markdown(("", "of before", "of meanwhile", "the arriving one's first token, ms"), rows))
+    titles = ("", "largest before", "largest", "99 % below", "largest", "its first token, ms")
+    print(markdown(titles, rows))
 
 
 def _spread(found: dict[str, Any]) -> str:

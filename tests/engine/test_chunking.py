@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foreknown.engine import Engine, Request, SamplingParams
-from foreknown.engine.chunking import STRETCH, Chunking
+from foreknown.engine.chunking import LEAST, STRETCH, Chunking
 from foreknown.engine.step_times import StepTimes, unmeasured
 
 Repeating = Callable[..., Any]
@@ -38,9 +38,9 @@ def test_chunks_keep_the_limit_and_use_it(
 
     most = chunking(told).most(n_decoding, room)
     limit = STRETCH * told(n_decoding, n_decoding)
-    assert 1 <= most <= room
-    assert most == 1 or told(n_decoding + most, n_decoding + 1) <= limit
-    assert most == room or told(n_decoding + 2 * most, n_decoding + 1) > limit * 0.999
+    assert min(LEAST, room) <= most <= room
+    assert most <= LEAST or told(n_decoding + most, n_decoding + 1) <= limit * 1.001
+    assert most == room or told(n_decoding + most + 1, n_decoding + 1) > limit * 0.999
 
 
 def test_the_clock_corrects_what_was_told() -> None:
@@ -50,13 +50,13 @@ def test_the_clock_corrects_what_was_told() -> None:
     for _ in range(200):  # tokens are nearly free
         sizes.decode.observe(4, 1.0)
         n_tokens = 4 + sizes.most(4, 512)
-        sizes.observe(n_tokens, 5, 1 + n_tokens / 200)
-    assert 60 <= sizes.most(4, 512) <= 140
+        sizes.observe(4, n_tokens, 1 + n_tokens / 200)
+    assert 85 <= sizes.most(4, 512) <= 105
     for _ in range(400):  # no longer
         sizes.decode.observe(4, 1.0)
         n_tokens = 4 + sizes.most(4, 512)
-        sizes.observe(n_tokens, 5, 1 + n_tokens / 20)
-    assert sizes.most(4, 512) <= 12
+        sizes.observe(4, n_tokens, 1 + n_tokens / 20)
+    assert 4 <= sizes.most(4, 512) <= 8
 
 
 @settings(max_examples=60, deadline=None)
@@ -93,8 +93,8 @@ def test_a_prompt_never_stretches_a_gap_beyond_twice(
         before = clock.now
         engine.step()
         n_steps += 1
-        one_more = clock.seconds(n_decoding + 1)  # more cannot be spared
-        slow += clock.now - before > 1.001 * max(2 * plain, one_more)
+        least = clock.seconds(n_decoding + LEAST)  # a prompt must come to an end, too
+        slow += clock.now - before > 1.001 * max(2 * plain, least)
         assert n_steps < 2000
     assert slow <= 8
 
@@ -123,11 +123,11 @@ def test_drafts_count_in_the_same_limit(repeating: Repeating) -> None:
     while engine.n_accepted < 20:
         engine.step()
     drafted = engine.n_drafted
-    engine.add(Request([n % 40 for n in range(100)], SamplingParams(max_tokens=1)))
+    engine.add(Request([n % 40 for n in range(104)], SamplingParams(max_tokens=1)))
     n_before = len(program.batches)
     while len(engine.scheduler.running) > 1 or engine.scheduler.waiting:
         engine.step()
-    assert max(program.batches[n_before:]) <= 1 + 7
+    assert max(program.batches[n_before:]) <= 1 + 5
     assert engine.n_drafted > drafted
 
 
@@ -141,7 +141,7 @@ def test_tokens_that_take_no_chunk_are_not_held_back(repeating: Repeating) -> No
     engine.add_samples(Request([1, 2], SamplingParams(max_tokens=9), samples=8))
     for _ in range(3):
         engine.step()
-    assert program.batches == [1, 2, 2, 9]
+    assert program.batches == [1, 3, 9, 9]
 
 
 def test_asked_again_it_takes_little_time() -> None:
@@ -158,10 +158,26 @@ def test_asked_again_it_takes_little_time() -> None:
     assert calls < 30
 
 
+def test_a_burst_of_a_neighbour_is_soon_forgotten() -> None:
+    def told(n_tokens: int, n_rows: int) -> float:
+        return 1 + n_tokens / 20
+
+    sizes = chunking(told)
+    for _ in range(50):
+        sizes.observe(4, 4 + sizes.most(4, 512), told(4 + sizes.most(4, 512), 5))
+    before = sizes.most(4, 512)
+    for _ in range(5):
+        sizes.observe(4, 4 + sizes.most(4, 512), 50.0)
+    assert sizes.most(4, 512) >= LEAST
+    for _ in range(40):
+        sizes.observe(4, 4 + sizes.most(4, 512), told(4 + sizes.most(4, 512), 5))
+    assert sizes.most(4, 512) >= 0.9 * before
+
+
 @pytest.mark.parametrize("n", [1, 7, 64])
 def test_a_clock_that_stands_still_teaches_nothing(n: int) -> None:
     sizes = chunking(lambda n_tokens, n_rows: 1.0 + n_tokens)
     before = sizes.most(n, 512)
     for _ in range(20):
-        sizes.observe(n + 5, n, 0.0)
+        sizes.observe(n, n + 5, 0.0)
     assert sizes.most(n, 512) == before

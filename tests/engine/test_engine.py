@@ -110,7 +110,7 @@ class StillClock:
 
 def test_decoding_and_prompt_chunks_share_steps(new_program: NewProgram) -> None:
     program = new_program(max_tokens=10)
-    engine = Engine(program)
+    engine = Engine(program, step_seconds=lambda n_tokens, n_rows: 1.0)
     params = SamplingParams(max_tokens=4, temperature=0)
     engine.add(Request([1, 2], params))
     engine.step()

@@ -125,5 +125,5 @@ def test_a_prompt_that_a_step_has_no_room_for_holds_no_blocks() -> None:
     for number in (1, 2):
         schedule.add(sequence(number, 9, 8))
     chunks = schedule.schedule(0)
-    assert [(chunk.sequence.number, chunk.n_tokens) for chunk in chunks] == [(0, 1), (1, 1)]
+    assert [(chunk.sequence.number, chunk.n_tokens) for chunk in chunks] == [(0, 1), (1, 4)]
     assert [waiting.number for waiting in schedule.waiting] == [2]

@@ -1,7 +1,13 @@
 """Decides how much of a prompt a step may compute beside those who decode.
 
 Everybody's next token waits for the whole step, so an arriving prompt must not make it much
-longer. What is told of steps beforehand gives the first answer; the clock corrects it.
+longer. What is told of steps beforehand gives the first answer; the clock corrects it:
+
+    seconds of n decode tokens and a chunk = seconds of n decode tokens * (1 + slope * told)
+
+where `told` is how much longer it would be by what was told, and the slope, 1 at first, is
+learned. One number for all sizes is learned fast, and no burst of a neighbour can spoil it for
+long.
 """
 
 from __future__ import annotations
@@ -11,11 +17,17 @@ from functools import cache
 
 from foreknown.engine.step_times import StepTimes
 
-STRETCH = 1.7
+STRETCH = 1.5
 """A step with prompt tokens takes at most so many times what it would take without."""
+LEAST = 4
+"""Prompt tokens that a step has in any case: a prompt must come to an end, too."""
 
-_SIZES = (1, *(size << i for i in range(20) for size in (2, 3)))
-"""Chunks that are weighed; those between differ little."""
+_MEMORY = 8
+"""Steps after which old ones fade."""
+_AT_ONCE, _AT_FIRST, _FIRST = 1.25, 64.0, 4
+"""One step counts as if the slope was at most so many times what it was, or an n-th of it; the
+first few steps may say more."""
+_LEAST_SLOPE, _LARGEST_SLOPE = 1 / 64, 1024.0
 _WEIGHED_EVERY = 8
 """After so many steps with prompt tokens chunks are weighed anew."""
 _SURPRISE = 1.2
@@ -29,40 +41,44 @@ class Chunking:
 
     Args:
         decode: what steps of decode tokens take.
-        told: tokens and rows of a step → seconds, or a multiple of them, as `decode` was told.
+        told: tokens and rows of a step → seconds, or a multiple of them, as `decode` was told;
+            never less for more tokens.
     """
 
     def __init__(self, decode: StepTimes, told: Callable[[int, int], float]) -> None:
         self.decode = decode
         self._told = cache(told)
-        self._ratios = StepTimes(lambda n_tokens: 1.0)  # of steps with prompt tokens: seen / told
-        self._most: dict[int, int] = {}
+        self._slope = 1.0
+        self._most: dict[tuple[int, int], int] = {}
         self._n_observed = self._n_plain = 0
 
     def most(self, n_decoding: int, room: int) -> int:
-        """Prompt tokens (and drafts) at most, 1 to `room`, beside so many decode tokens."""
+        """Prompt tokens (and drafts) at most, up to `room`, beside so many decode tokens."""
         if not n_decoding:
             return room
-        most = self._most.get(n_decoding)
+        most = self._most.get((n_decoding, room))
         if most is None:
-            most = self._most[n_decoding] = self._weigh(n_decoding)
-        return min(most, room)
+            most = self._most[n_decoding, room] = self._weigh(n_decoding, room)
+        return most
 
-    def seconds(self, n_tokens: int, n_rows: int) -> float:
-        """Of a step with prompt tokens."""
-        if self._n_observed:
-            ratio = self._ratios.seconds(n_tokens)
-        else:
-            ratio = self.decode.seconds(n_rows) / self._told(n_rows, n_rows)
-        return ratio * self._told(n_tokens, n_rows)
+    def stretch(self, n_decoding: int, n_tokens: int) -> float:
+        """How many times longer a step of so many tokens is than one of the decode tokens alone."""
+        return 1 + self._slope * self._told_extra(n_decoding, n_tokens)
 
-    def observe(self, n_tokens: int, n_rows: int, seconds: float) -> None:
+    def observe(self, n_decoding: int, n_tokens: int, seconds: float) -> None:
         """Take note of what a step with prompt tokens took."""
-        if seconds <= 0:
+        if not n_decoding or seconds <= 0:
             return
-        is_surprise = seconds > _SURPRISE * self.seconds(n_tokens, n_rows)
-        self._ratios.observe(n_tokens, seconds / self._told(n_tokens, n_rows))
+        told = self._told_extra(n_decoding, n_tokens)
+        if told <= 0:
+            return
+        took = seconds / self.decode.seconds(n_decoding)
+        is_surprise = took > _SURPRISE * self.stretch(n_decoding, n_tokens)
         self._n_observed += 1
+        most = _AT_FIRST if self._n_observed <= _FIRST else _AT_ONCE
+        seen = min(max((took - 1) / told, self._slope / most), self._slope * most)
+        slope = self._slope + (seen - self._slope) / min(self._n_observed, _MEMORY)
+        self._slope = min(max(slope, _LEAST_SLOPE), _LARGEST_SLOPE)
         if is_surprise or self._n_observed % _WEIGHED_EVERY == 0:
             self._most.clear()
 
@@ -72,13 +88,17 @@ class Chunking:
         if self._n_plain <= _DECODE_STEPS_ALL or self._n_plain % _DECODE_STEPS_EVERY == 0:
             self.decode.observe(n_tokens, seconds)
 
-    def _weigh(self, n_decoding: int) -> int:
-        limit = STRETCH * self.decode.seconds(n_decoding)
-        first, last = 0, len(_SIZES) - 1
+    def _told_extra(self, n_decoding: int, n_tokens: int) -> float:
+        """By how much of itself a step of decode tokens grows to one of so many tokens."""
+        plain = self._told(n_decoding, n_decoding)
+        return self._told(n_tokens, n_decoding + 1) / plain - 1
+
+    def _weigh(self, n_decoding: int, room: int) -> int:
+        first, last = min(LEAST, room), room
         while first < last:  # the last size that keeps the limit; the smallest in any case
             middle = (first + last + 1) // 2
-            if self.seconds(n_decoding + _SIZES[middle], n_decoding + 1) <= limit:
+            if self.stretch(n_decoding, n_decoding + middle) <= STRETCH:
                 first = middle
             else:
                 last = middle - 1
-        return _SIZES[first]
+        return first

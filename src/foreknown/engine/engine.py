@@ -152,8 +152,7 @@ class Engine:
                 outputs = self._postprocess(chunks, chosen, logits, now_ns)
             finally:
                 self.scheduler.settle()
-            n_tokens, n_rows = len(batch.tokens), len(batch.rows)
-            self._learn(chunks, n_tokens, n_rows, len(outputs), now_ns - start_ns)
+            self._learn(len(chunks), len(batch.tokens), len(outputs), now_ns - start_ns)
             self._news += outputs
         news, self._news = self._news, []
         return news
@@ -390,17 +389,16 @@ class Engine:
             n_cached=sequence.n_cached,
         )
 
-    def _learn(
-        self, chunks: list[Chunk], n_tokens: int, n_rows: int, n_outputs: int, took_ns: int
-    ) -> None:
+    def _learn(self, n_chunks: int, n_tokens: int, n_outputs: int, took_ns: int) -> None:
         """What a step took and gave, for the decisions about the next ones."""
         self.n_steps += 1
         seconds = took_ns / 1e9
         self._step_seconds, self._step_tokens = seconds, n_tokens
-        if len(chunks) > self.scheduler.n_decoding:
-            self.chunking.observe(n_tokens, n_rows, seconds)
+        n_decoding = self.scheduler.n_decoding
+        if n_chunks > n_decoding:
+            self.chunking.observe(n_decoding, n_tokens, seconds)
         elif self.speculation is not None:
-            self.speculation.observe(n_tokens, n_tokens - len(chunks), n_outputs, seconds)
+            self.speculation.observe(n_tokens, n_tokens - n_chunks, n_outputs, seconds)
         else:
             self.chunking.observe_decode(n_tokens, seconds)
 
