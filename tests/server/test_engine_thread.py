@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from foreknown.engine import Engine, MonotonicClock, Output, Request
+from foreknown.engine.intake import answer_ids
 from foreknown.errors import RequestError
 from foreknown.server.engine_thread import EngineThread, Feed
 
@@ -27,16 +28,21 @@ class Counting:
         self.news: list[Output] = []
         self.broken = False
         self.n_added = 0
+        self.surprise: Exception = RequestError("the grammar fails")
 
     @property
     def has_work(self) -> bool:
         return bool(self.left or self.news)
 
-    def add_samples(self, request: Request) -> list[str]:
+    def check(self, request: Request) -> None:
         if not request.prompt:
             raise RequestError("the prompt is empty")
+
+    def add_samples(self, request: Request) -> list[str]:
+        if request.prompt[0] < 0:
+            raise self.surprise
         self.n_added += 1
-        names = [f"{self.n_added}-{i}" for i in range(request.samples)]
+        names = answer_ids(request, request.id)
         self.left.update(dict.fromkeys(names, self.n_tokens))
         return names
 
@@ -74,6 +80,12 @@ def running(engines: list[Any], body: Callable[[EngineThread], Awaitable[None]])
     asyncio.run(run())
 
 
+def begun(thread: EngineThread, index: int, requests: list[Request]) -> Feed:
+    feed = thread.prepare(index, requests)
+    thread.submit(index, feed)
+    return feed
+
+
 async def whole(feed: Feed) -> dict[str, list[Output]]:
     got: dict[str, list[Output]] = {name: [] for name in feed.ids}
     while not all(outputs and outputs[-1].finish_reason for outputs in got.values()):
@@ -86,8 +98,8 @@ def test_requests_of_several_engines_come_back_whole_and_in_order() -> None:
     engines = [Counting(), Counting()]
 
     async def body(thread: EngineThread) -> None:
-        asked = [thread.submit(i % 2, [Request([1], samples=2), Request([2])]) for i in range(6)]
-        for feed in await asyncio.gather(*asked):
+        two = [Request([1], samples=2), Request([2])]
+        for feed in [begun(thread, i % 2, two) for i in range(6)]:
             assert len(feed.ids) == 3
             for outputs in (await whole(feed)).values():
                 assert [output.token for output in outputs] == list(range(N_TOKENS))
@@ -101,17 +113,43 @@ def test_all_requests_of_a_caller_are_taken_or_none() -> None:
 
     async def body(thread: EngineThread) -> None:
         with pytest.raises(RequestError, match="the prompt is empty"):
-            await thread.submit(0, [Request([1]), Request([])])
+            thread.prepare(0, [Request([1]), Request([])])
+        forgotten = thread.prepare(0, [Request([1], samples=3)])
+        assert thread.n_queued(0) == 3
+        thread.forget(0, forgotten)
+        assert thread.n_queued(0) == 0
 
     running([engine], body)
     assert not engine.left
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(RequestError("the grammar fails"), "grammar"), (OSError("secret"), "engine failed")],
+)
+def test_what_fails_on_its_way_in_is_ended_with_an_error(
+    error: Exception, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = Counting(n_tokens=10**9)
+    engine.surprise = error
+
+    async def body(thread: EngineThread) -> None:
+        feed = begun(thread, 0, [Request([1], samples=2), Request([-1])])
+        for outputs in (await whole(feed)).values():
+            assert outputs[-1].finish_reason == "error"
+            assert said in str(outputs[-1].error)
+        assert not engine.left
+        assert thread.n_queued(0) == 0
+
+    with caplog.at_level(logging.CRITICAL):
+        running([engine], body)
 
 
 def test_a_cancelled_request_is_ended_in_the_engine() -> None:
     engine = Counting(n_tokens=10**9)
 
     async def body(thread: EngineThread) -> None:
-        feed = await thread.submit(0, [Request([1], samples=3)])
+        feed = begun(thread, 0, [Request([1], samples=3)])
         thread.cancel(0, feed)
         while engine.left:
             await asyncio.sleep(0.001)
@@ -123,7 +161,7 @@ def test_cutting_off_says_so_to_everyone() -> None:
     engine = Counting(n_tokens=10**9)
 
     async def body(thread: EngineThread) -> None:
-        feeds = [await thread.submit(0, [Request([1])]) for _ in range(2)]
+        feeds = [begun(thread, 0, [Request([1])]) for _ in range(2)]
         thread.cancel_all()
         for feed in feeds:
             (outputs,) = (await whole(feed)).values()
@@ -139,8 +177,8 @@ def test_a_step_that_fails_ends_its_own_engines_requests_only(
 
     async def body(thread: EngineThread) -> None:
         bad.broken = True
-        doomed = await thread.submit(1, [Request([1])])
-        fine = await thread.submit(0, [Request([1])])
+        doomed = begun(thread, 1, [Request([1])])
+        fine = begun(thread, 0, [Request([1])])
         (outputs,) = (await whole(doomed)).values()
         assert outputs[-1].finish_reason == "error"
         assert "broken" not in str(outputs[-1].error)
@@ -155,5 +193,5 @@ def test_a_step_that_fails_ends_its_own_engines_requests_only(
 
 
 def test_the_stand_in_has_what_the_thread_asks_of_engines() -> None:
-    for name in ("add_samples", "cancel", "step", "has_work"):
+    for name in ("check", "add_samples", "cancel", "step", "has_work"):
         assert hasattr(Engine, name)

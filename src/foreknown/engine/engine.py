@@ -112,6 +112,14 @@ class Engine:
             step_tokens=self._step_tokens,
         )
 
+    def check(self, request: Request) -> None:
+        """Whether a request can be served; may be asked from any thread.
+
+        Raises:
+            RequestError: as `add`, but for its id.
+        """
+        self._intake.check(request)
+
     def add(self, request: Request) -> str:
         """Queue a request; returns its id, of several answers the first one's.
 

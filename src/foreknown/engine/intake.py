@@ -70,12 +70,8 @@ class Intake:
         Raises:
             RequestError: it cannot be served as asked.
         """
-        program, beams = self._program, request.beams
-        check_kind(request, program, has_text=self._has_text)
-        prompt = checked_prompt(request, program.vocab_size, self._max_length)
-        max_tokens = checked_length(request, len(prompt), self._max_length)
-        if beams is not None:
-            check_beam_memory(beams, len(prompt), max_tokens, program.n_blocks)
+        beams = request.beams
+        prompt, max_tokens = self.check(request)
         ids = _new_ids(request, number, in_use)
         new_sequence = self._maker(request, prompt, max_tokens, arrival_ns)
         if beams is not None:
@@ -86,6 +82,20 @@ class Intake:
         for i, (sequence, request_id) in enumerate(zip(sequences, ids, strict=True)):
             sequence.request_id, sequence.asks = request_id, i == 0
         return Admitted(ids, sequences, len(ids))
+
+    def check(self, request: Request) -> tuple[NDArray[np.int32], int]:
+        """The prompt, i32[n], and the tokens of output at most.
+
+        Raises:
+            RequestError: it cannot be served as asked.
+        """
+        program = self._program
+        check_kind(request, program, has_text=self._has_text)
+        prompt = checked_prompt(request, program.vocab_size, self._max_length)
+        max_tokens = checked_length(request, len(prompt), self._max_length)
+        if request.beams is not None:
+            check_beam_memory(request.beams, len(prompt), max_tokens, program.n_blocks)
+        return prompt, max_tokens
 
     def _maker(
         self, request: Request, prompt: NDArray[np.int32], max_tokens: int, arrival_ns: int
@@ -125,12 +135,16 @@ def _prompt_rows(request: Request, prompt: NDArray[np.int32]) -> PromptRows | No
 
 
 def _new_ids(request: Request, number: int, in_use: Container[str]) -> list[str]:
-    n = request.samples if request.beams is None else request.beams.n
-    name = request.id or f"request-{number}"
-    ids = [name] if n == 1 else [f"{name}-{i}" for i in range(n)]
+    ids = answer_ids(request, request.id or f"request-{number}")
     for request_id in ids:
         if request_id in in_use:
             raise RequestError(
                 f"the request id {request_id!r} is in use", remedy="give each request its own id"
             )
     return ids
+
+
+def answer_ids(request: Request, name: str) -> list[str]:
+    """The ids of a request's answers, if its own is `name`."""
+    n = request.samples if request.beams is None else request.beams.n
+    return [name] if n == 1 else [f"{name}-{i}" for i in range(n)]

@@ -12,9 +12,12 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import count
 from queue import Empty, SimpleQueue
 
 from foreknown.engine import Engine, Output, Request
+from foreknown.engine.intake import answer_ids
 from foreknown.errors import ForeknownError
 
 _log = logging.getLogger(__name__)
@@ -28,10 +31,11 @@ class Feed:
 
     Attributes:
         ids: the engine's names of all their samples, in order.
+        requests: as the engine takes them.
     """
 
-    def __init__(self) -> None:
-        self.ids: list[str] = []
+    def __init__(self, ids: list[str], requests: Sequence[Request]) -> None:
+        self.ids, self.requests = ids, requests
         self._news: list[Output] = []
         self._reader: asyncio.Future[None] | None = None
 
@@ -70,6 +74,9 @@ class EngineThread:
         self._thread = threading.Thread(target=self._run, name="engines", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = False
+        self._names = count()
+        self._n_prepared = [0] * len(engines)  # written by the event loop alone
+        self._n_taken = [0] * len(engines)  # written by the engines' thread alone
         self.recent: list[deque[tuple[int, int, int]]] = [deque(maxlen=RECENT) for _ in engines]
         self.failure: dict[int, BaseException] = {}
 
@@ -84,33 +91,43 @@ class EngineThread:
         if self._thread.ident is not None:
             self._thread.join()
 
-    async def submit(self, index: int, requests: Sequence[Request]) -> Feed:
-        """Queue requests with an engine: all of them or none.
+    def prepare(self, index: int, requests: Sequence[Request]) -> Feed:
+        """A feed for requests to an engine, of which none has begun.
+
+        What an engine would refuse is refused here, on the event loop, so nobody waits for the
+        step that runs.
 
         Raises:
-            RequestError: the engine refuses one.
+            RequestError: the engine would refuse one.
         """
-        loop = asyncio.get_running_loop()
-        accepted: asyncio.Future[Feed] = loop.create_future()
-        feed = Feed()
+        for request in requests:
+            self._engines[index].check(request)
+        named = [replace(request, id=f"{next(self._names)}") for request in requests]
+        feed = Feed([name for one in named for name in answer_ids(one, one.id)], named)
+        self._n_prepared[index] += len(feed.ids)
+        return feed
+
+    def submit(self, index: int, feed: Feed) -> None:
+        """Queue a feed's requests with their engine."""
 
         def add() -> None:
-            try:
-                for request in requests:
-                    feed.ids += self._engines[index].add_samples(request)
-            except Exception as error:
-                self._cancel(index, feed)
-                loop.call_soon_threadsafe(_refuse, accepted, error)
-                return
+            self._n_taken[index] += len(feed.ids)
             self._feeds[index].update(dict.fromkeys(feed.ids, feed))
-            loop.call_soon_threadsafe(_accept, accepted, feed)
+            try:
+                for request in feed.requests:
+                    self._engines[index].add_samples(request)
+            except Exception as error:
+                self._fail(index, feed, error)
 
         self._commands.put(add)
-        try:
-            return await accepted
-        except asyncio.CancelledError:  # the client left while the request was being queued
-            self._commands.put(lambda: self._cancel(index, feed))
-            raise
+
+    def forget(self, index: int, feed: Feed) -> None:
+        """Take back a feed that was never submitted."""
+        self._n_prepared[index] -= len(feed.ids)
+
+    def n_queued(self, index: int) -> int:
+        """Samples that were prepared and that the engine has not seen yet."""
+        return self._n_prepared[index] - self._n_taken[index]
 
     def cancel(self, index: int, feed: Feed) -> None:
         """End what is left of a request; its blocks are free before the next step."""
@@ -173,6 +190,17 @@ class EngineThread:
         if news and self._loop is not None:
             self._loop.call_soon_threadsafe(_hand_over, list(news.items()))
 
+    def _fail(self, index: int, feed: Feed, error: Exception) -> None:
+        """End what could not be queued after all, such as an answer whose grammar fails."""
+        why = error
+        if not isinstance(why, ForeknownError):
+            _log.exception("a request failed", extra={"event": "request_failed"})
+            why = ForeknownError("the engine failed", remedy="look at the server's log")
+        self._cancel(index, feed)
+        outputs = [Output(name, 0, None, finish_reason="error", error=why) for name in feed.ids]
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(_hand_over, [(feed, outputs)])
+
     def _all_failed(self, index: int, engine: Engine) -> list[Output]:
         why = ForeknownError("the engine failed", remedy="look at the server's log")
         now_ns = engine.clock.now_ns()
@@ -185,13 +213,3 @@ class EngineThread:
 def _hand_over(news: list[tuple[Feed, list[Output]]]) -> None:
     for feed, outputs in news:
         feed.put(outputs)
-
-
-def _accept(accepted: asyncio.Future[Feed], feed: Feed) -> None:
-    if not accepted.done():
-        accepted.set_result(feed)
-
-
-def _refuse(accepted: asyncio.Future[Feed], error: BaseException) -> None:
-    if not accepted.done():
-        accepted.set_exception(error)

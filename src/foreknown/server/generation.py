@@ -42,16 +42,19 @@ class Generation:
     usage: Usage = field(default_factory=Usage)
     _feed: Feed | None = None
     _n_left: int = 0
+    _submitted: bool = False
 
-    async def start(self) -> Generation:
-        """Queue the requests.
+    def start(self) -> Generation:
+        """Have the requests checked; they are queued when somebody iterates.
+
+        So a stream's beginning is on its way before the engine takes all processors.
 
         Raises:
             RequestError: the engine does not take them.
         """
         self.usage.prompt_tokens = sum(len(request.prompt) for request in self.requests)
         self._start_ns = self.model.engine.clock.now_ns()
-        self._feed = await self.thread.submit(self.model.index, self.requests)
+        self._feed = self.thread.prepare(self.model.index, self.requests)
         self.metrics.asked(self.model.name, self.usage.prompt_tokens)
         self._n_left = len(self._feed.ids)
         self._places = {name: place for place, name in enumerate(self._feed.ids)}
@@ -62,7 +65,10 @@ class Generation:
     def close(self) -> None:
         """End what is still running."""
         if self._feed is not None and self._n_left:
-            self.thread.cancel(self.model.index, self._feed)
+            if self._submitted:
+                self.thread.cancel(self.model.index, self._feed)
+            else:
+                self.thread.forget(self.model.index, self._feed)
             self.metrics.finished(self.model.name, "abort", self._n_left)
             self._n_left = 0
 
@@ -73,6 +79,8 @@ class Generation:
             Refusal: a sample ended in an error, or was cut off because the server stops.
         """
         assert self._feed is not None
+        self._submitted = True
+        self.thread.submit(self.model.index, self._feed)
         while self._n_left:
             news = [(self._places[o.request_id], o) for o in await self._feed.next()]
             for place, output in news:

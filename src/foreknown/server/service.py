@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -38,7 +37,6 @@ class Service:
     log_bodies: bool = False
     started_s: float = field(default_factory=time.monotonic)
     draining: bool = False
-    _n_submitting: Counter[str] = field(default_factory=Counter)
 
     def model(self, name: str | None) -> ServedModel:
         """The model that a request names; the only one if it names none.
@@ -62,7 +60,7 @@ class Service:
             )
         return model
 
-    async def generate(
+    def generate(
         self,
         model: ServedModel,
         requests: Sequence[Request],
@@ -77,7 +75,7 @@ class Service:
         Raises:
             Refusal: the engine does not take them, or too many wait already.
         """
-        waiting = model.engine.stats().waiting + self._n_submitting[model.name]
+        waiting = model.engine.stats().waiting + self.thread.n_queued(model.index)
         if waiting + len(requests) > self.limits.waiting:
             raise Refusal(
                 "too many requests are waiting",
@@ -88,10 +86,7 @@ class Service:
             )
         generation = Generation(model, self.thread, self.metrics, requests)
         http.state.generation = generation
-        self._n_submitting[model.name] += len(requests)  # on their way to the engine's thread
         try:
-            return await generation.start()
+            return generation.start()
         except RequestError as error:
             raise refused(error, names=names) from None
-        finally:
-            self._n_submitting[model.name] -= len(requests)

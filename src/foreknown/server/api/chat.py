@@ -246,7 +246,7 @@ def router(service: Service) -> APIRouter:
             searches=wanted.beams is not None,
         )
         asked = await ask(model, conversation(body, wanted.tools), params, wanted)
-        generation = await service.generate(model, [asked.request], http, _names(body))
+        generation = service.generate(model, [asked.request], http, _names(body))
         head = _Head(f"chatcmpl-{secrets.token_hex(12)}", int(time.time()), model)
         if body.stream:
             return EventStream(generation, _events(body, head, generation, asked))

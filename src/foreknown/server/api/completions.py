@@ -169,7 +169,7 @@ def router(service: Service) -> APIRouter:
         ]
         scored = body.logprobs if body.echo else None
         requests = [request(one, params, wishes, constraint, prompt_logprobs=scored) for one in ids]
-        generation = await service.generate(model, requests, http, {"beams": "beam_width"})
+        generation = service.generate(model, requests, http, {"beams": "beam_width"})
         reply = _Reply(body, model, ids)
         if body.stream:
             return EventStream(generation, reply.events(generation))

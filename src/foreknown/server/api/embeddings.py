@@ -61,7 +61,7 @@ def router(service: Service) -> APIRouter:
             )
             for one in inputs
         ]
-        generation = await service.generate(model, requests, http, {"prompt": "input"})
+        generation = service.generate(model, requests, http, {"prompt": "input"})
         rows: dict[int, NDArray[np.float32]] = {}
         try:
             async for news in generation:

@@ -297,7 +297,7 @@ def router(service: Service) -> APIRouter:
         said = Conversation(said.messages, wanted.tools, said.continues, said.template_variables)
         asked = await ask(model, said, params, wanted)
         request, fitted = _fitted(asked.request, model.context)
-        generation = await service.generate(model, [request], http, NAMES)
+        generation = service.generate(model, [request], http, NAMES)
         name = f"msg_{secrets.token_hex(12)}"
         if body.stream:
             return EventStream(generation, _events(name, model, generation, asked, fitted))

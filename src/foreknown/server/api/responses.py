@@ -52,7 +52,7 @@ def router(service: Service) -> APIRouter:
         )
         said = Conversation(said.messages, wanted.tools, False, said.template_variables)
         asked = await ask(model, said, params, wanted)
-        generation = await service.generate(model, [asked.request], http, NAMES)
+        generation = service.generate(model, [asked.request], http, NAMES)
         reply = _Reply(body, model, generation)
         if body.stream:
             return EventStream(generation, reply.events(asked))
