@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.page.opened import Open, letters
-
-if TYPE_CHECKING:
-    pass
-
 
 EVERY_ELEMENT = {"P", "PRE", "CODE", "UL", "OL", "LI", "STRONG", "EM", "HR", "H4", "H5", "H6"}
 """All that the renderer of answers ever makes."""
