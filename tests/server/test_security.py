@@ -117,6 +117,18 @@ def test_what_one_user_asked_is_not_cached_for_another(guarded: Served) -> None:
     assert min(found[1, "ann"], found[3, "bob"], found[4, "ann"]) >= 192
 
 
+def test_neither_is_what_one_user_had_embedded(guarded: Served) -> None:
+    body = {"model": "bundled", "input": list(range(400, 600))}
+    found = []
+    for name in ("ann", "bob", "ann"):
+        before = guarded.engine(headers=bearer(name))["prefix"]["found_tokens"]
+        response = guarded.post("/v1/embeddings", body, headers=bearer(name))
+        assert response.status_code == 200, response.text
+        found.append(guarded.engine(headers=bearer(name))["prefix"]["found_tokens"] - before)
+    assert found[:2] == [0, 0]
+    assert found[2] >= 192
+
+
 # Pages of others
 
 

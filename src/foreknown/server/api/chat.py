@@ -135,7 +135,8 @@ def wishes(body: ChatRequest, user: str) -> Wishes:
     if body.beam_width is not None:
         if body.samples > body.beam_width:
             raise Refusal("n is larger than beam_width", param="n", code="invalid_value")
-        beams = Beams(body.beam_width, body.length_penalty or 1.0, body.samples)
+        penalty = 1.0 if body.length_penalty is None else body.length_penalty
+        beams = Beams(body.beam_width, penalty, body.samples)
     return Wishes(
         grammar=grammar,
         grammar_param=param,

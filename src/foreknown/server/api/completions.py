@@ -152,15 +152,15 @@ def router(service: Service) -> APIRouter:
         if len(prompts) > service.limits.prompts:
             most = service.limits.prompts
             raise Refusal(f"prompt has more than {most} texts", param="prompt")
-        wishes = _wishes(body, http.state.user)
+        wanted = wishes(body, http.state.user)
         logprobs = body.logprobs if body.samples == body.wanted else body.logprobs or 0
         params = body.params(
             model,
             max_tokens=1 if body.max_tokens == 0 else body.max_tokens,
             logprobs=logprobs,
-            searches=wishes.beams is not None,
+            searches=wanted.beams is not None,
         )
-        constraint = await constrained(model, wishes)
+        constraint = await constrained(model, wanted)
         ids = [
             await model.encode(prompt, special=body.add_special_tokens)
             if isinstance(prompt, str)
@@ -168,7 +168,7 @@ def router(service: Service) -> APIRouter:
             for prompt in prompts
         ]
         scored = body.logprobs if body.echo else None
-        requests = [request(one, params, wishes, constraint, prompt_logprobs=scored) for one in ids]
+        requests = [request(one, params, wanted, constraint, prompt_logprobs=scored) for one in ids]
         generation = service.generate(model, requests, http, {"beams": "beam_width"})
         reply = _Reply(body, model, ids)
         if body.stream:
@@ -181,12 +181,13 @@ def router(service: Service) -> APIRouter:
     return routes
 
 
-def _wishes(body: CompletionRequest, user: str) -> Wishes:
+def wishes(body: CompletionRequest, user: str) -> Wishes:
     beams = None
     if body.beam_width is not None:
         if body.wanted > body.beam_width:
             raise Refusal("n is larger than beam_width", param="n", code="invalid_value")
-        beams = Beams(body.beam_width, body.length_penalty or 1.0, body.wanted)
+        penalty = 1.0 if body.length_penalty is None else body.length_penalty
+        beams = Beams(body.beam_width, penalty, body.wanted)
     given = body.structured_outputs
     return Wishes(
         grammar=None if given is None else structured(given),

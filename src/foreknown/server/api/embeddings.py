@@ -57,6 +57,7 @@ def router(service: Service) -> APIRouter:
             EngineRequest(
                 await model.encode(one, param="input") if isinstance(one, str) else one,
                 user=http.state.user,
+                salt=http.state.user,
                 embed=mode,
             )
             for one in inputs
