@@ -14,7 +14,7 @@ from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from foreknown.server.errors import AUTHENTICATION, FAILED, OVERLOADED, Refusal
+from foreknown.server.errors import AUTHENTICATION, FAILED, Refusal, shutting_down
 from foreknown.server.keys import Keys
 from foreknown.server.service import Service
 
@@ -105,13 +105,7 @@ class Access:
         path = scope["path"]
         headers: dict[bytes, bytes] = dict(scope["headers"])
         if self._service.draining and path not in STAY_OPEN:
-            raise Refusal(
-                "the server is shutting down",
-                status=HTTPStatus.SERVICE_UNAVAILABLE,
-                kind=OVERLOADED,
-                code="shutting_down",
-                retry_after_s=5,
-            )
+            raise shutting_down()
         if self._keys and path not in OPEN and not path.startswith(OPEN_FOLDERS):
             state["user"] = self._name(headers)
         if scope["method"] == "POST":

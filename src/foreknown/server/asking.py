@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from foreknown.engine import Beams, Request, SamplingParams
@@ -36,7 +36,6 @@ class Wishes:
         tools: functions that may be called, in OpenAI's form.
         must_call: the name of the one to be called, or True for any; None: none need be.
         parallel: whether several calls may be made at once; None: if the model was taught how.
-        reasoning: whether reasoning is told from the answer.
         samples: how many answers.
         beams: beam search instead of samples.
         user: whose request it is, for fair turns and for who shares prefixes.
@@ -47,10 +46,20 @@ class Wishes:
     tools: Tools = ()
     must_call: MustCall = None
     parallel: bool | None = None
-    reasoning: bool = True
     samples: int = 1
     beams: Beams | None = None
     user: str = ""
+
+
+def forced_call(names: Sequence[str], name: str | None) -> MustCall:
+    """The call that must be made: of the tool of this name, or of any of these.
+
+    Raises:
+        Refusal: there is no such tool.
+    """
+    if not names or (name is not None and name not in names):
+        raise Refusal("tool_choice asks for a tool that is not there", param="tool_choice")
+    return name or True
 
 
 @dataclass(frozen=True)
@@ -64,12 +73,12 @@ class Asked:
 async def ask(
     model: ServedModel, conversation: Conversation, params: SamplingParams, wishes: Wishes
 ) -> Asked:
-    """What the engine is asked for a conversation.
+    """What the engine is asked for a conversation, with the tools that are wished for.
 
     Raises:
         Refusal: it cannot be asked so.
     """
-    text = await prompt_text(model, conversation)
+    text = await prompt_text(model, replace(conversation, tools=wishes.tools))
     prompt = await model.encode(text, special=False, param="messages")
     constraint = await constrained(model, wishes)
     end = text[-PROMPT_END:]
@@ -80,7 +89,7 @@ async def ask(
             return calls_parser()
         if wishes.grammar is not None:
             return text_parser()
-        return model.answer_format.parser(end, tools=tools, reasoning=wishes.reasoning)
+        return model.answer_format.parser(end, tools=tools, reasoning=True)
 
     return Asked(request(prompt, params, wishes, constraint), new_parser)
 

@@ -49,15 +49,16 @@ class Conversation:
     template_variables: Mapping[str, Any] = field(default_factory=dict)
 
 
-def require_different_names(tools: Tools) -> None:
-    """Refuse two tools of one name.
+def different_names(tools: Tools) -> list[str]:
+    """The tools' names.
 
     Raises:
-        Refusal: there are.
+        Refusal: two are the same.
     """
     names = [tool["function"]["name"] for tool in tools]
     if len(set(names)) < len(names):
         raise Refusal("two of the tools have the same name", param="tools", code="invalid_value")
+    return names
 
 
 async def prompt_text(model: ServedModel, conversation: Conversation) -> str:

@@ -96,6 +96,17 @@ class Refusal(ForeknownError):
         return {"type": "error", "error": error, "request_id": request_id}
 
 
+def shutting_down() -> Refusal:
+    """What is answered, and said in streams that are cut off, while the server stops."""
+    return Refusal(
+        "the server is shutting down",
+        status=HTTPStatus.SERVICE_UNAVAILABLE,
+        kind=OVERLOADED,
+        code="shutting_down",
+        retry_after_s=5,
+    )
+
+
 def refused(
     error: ForeknownError, param: str = "", names: Mapping[str, str] = MappingProxyType({})
 ) -> Refusal:
@@ -120,7 +131,7 @@ def refused(
 
 
 def invalid_body(errors: Sequence[Mapping[str, Any]], body: Any) -> Refusal:
-    """What pydantic found in a body, as one refusal: its deepest fault, and how many more."""
+    """What pydantic found in a body, as one refusal: its deepest fault."""
     first = max(errors, key=lambda error: len(error["loc"]))
     told = first.get("ctx", {})
     place = told.get("param") or path(first["loc"], body, missing=first["type"] == "missing")

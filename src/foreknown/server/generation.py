@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Any
 
 from foreknown.engine import Output, Request
 from foreknown.server.engine_thread import EngineThread, Feed
-from foreknown.server.errors import OVERLOADED, Refusal, refused
+from foreknown.server.errors import refused, shutting_down
 from foreknown.server.metrics import Metrics
 from foreknown.server.served_model import ServedModel
 
@@ -116,10 +115,4 @@ class Generation:
         if output.error is not None:
             raise refused(output.error)
         if output.finish_reason == "cancelled":
-            raise Refusal(
-                "the server is shutting down",
-                status=HTTPStatus.SERVICE_UNAVAILABLE,
-                kind=OVERLOADED,
-                code="shutting_down",
-                retry_after_s=5,
-            )
+            raise shutting_down()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from foreknown.artifact import Artifact
 from foreknown.artifact.loading import MemoryPlan, available_bytes, load_program, plan_memory
@@ -83,11 +84,10 @@ def _load(wanted: Wanted, index: int, n_threads: int) -> ServedModel:
     loaded = load_program(artifact, sequences=wanted.sequences, n_threads=n_threads)
     checkpoint = open_checkpoint(artifact.checkpoint_directory)
     template = checkpoint.chat_template
-    markers = find_format("\n".join(template.sources.values()) if template else "").markers
+    form = find_format("\n".join(template.sources.values()) if template else "")
     new_detokenizer = None
     if checkpoint.has_tokenizer:
-        tokenizer = checkpoint.tokenizer
-        new_detokenizer = lambda: tokenizer.detokenizer(shown=markers)  # noqa: E731
+        new_detokenizer = partial(checkpoint.tokenizer.detokenizer, shown=form.markers)
     engine = Engine(
         loaded.program,
         end_ids=checkpoint.generation.eos_token_ids,
@@ -96,4 +96,4 @@ def _load(wanted: Wanted, index: int, n_threads: int) -> ServedModel:
         step_seconds=wanted.step_seconds,
     )
     compiled_s = int(artifact.directory.stat().st_mtime)
-    return ServedModel(wanted.name, index, artifact, loaded, checkpoint, engine, compiled_s)
+    return ServedModel(wanted.name, index, artifact, loaded, checkpoint, engine, form, compiled_s)

@@ -13,7 +13,7 @@ from foreknown.checkpoint import Checkpoint
 from foreknown.engine import Engine, SamplingParams
 from foreknown.engine.defaults import with_defaults
 from foreknown.errors import RequestError
-from foreknown.server.answers import AnswerFormat, find_format
+from foreknown.server.answers import AnswerFormat
 from foreknown.server.errors import TOO_LONG, Refusal
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 THREAD_CHARACTERS = 16_384
 """Longer texts are turned into tokens beside the event loop, so that others' tokens do not wait."""
 
+SHRINKING = 4
+"""How much shorter a tokenizer may make a text before it cuts it into tokens."""
+
 
 @dataclass(frozen=True)
 class ServedModel:
@@ -29,6 +32,7 @@ class ServedModel:
 
     Attributes:
         index: its engine's place in the engine thread.
+        answer_format: how its answers tell calls and reasoning from text, as its template shows.
         created_s: when it was compiled, in seconds since 1970.
     """
 
@@ -38,6 +42,7 @@ class ServedModel:
     loaded: LoadedProgram
     checkpoint: Checkpoint
     engine: Engine
+    answer_format: AnswerFormat
     created_s: int
 
     @property
@@ -53,12 +58,6 @@ class ServedModel:
     @property
     def chats(self) -> bool:
         return self.checkpoint.chat_template is not None
-
-    @cached_property
-    def answer_format(self) -> AnswerFormat:
-        """How its answers tell calls and reasoning from text, as its template shows."""
-        template = self.checkpoint.chat_template
-        return find_format("\n".join(template.sources.values()) if template else "")
 
     @cached_property
     def constraints(self) -> ConstraintCompiler:
@@ -121,9 +120,6 @@ class ServedModel:
             return b""
         return self.checkpoint.tokenizer.token_bytes(token)
 
-
-SHRINKING = 4
-"""How much shorter a tokenizer may make a text before it cuts it into tokens."""
 
 StepSeconds = Callable[[int, int], float]
 """Tokens and rows of a step -> what it takes, as forecast."""

@@ -11,10 +11,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import Field, model_validator
 
-from foreknown.engine import Beams
 from foreknown.server.answers import CallArguments, CallStart, Content, Piece, Reasoning
 from foreknown.server.api.documented import DOCUMENTED
 from foreknown.server.api.fields import (
+    MAX_MESSAGES,
+    MAX_TOOLS,
     Form,
     FunctionName,
     FunctionTool,
@@ -22,16 +23,16 @@ from foreknown.server.api.fields import (
     JsonObjectFormat,
     JsonSchemaFormat,
     Name,
+    OpenAIRequest,
     ResponseFormat,
-    Sampling,
     StreamOptions,
-    StructuredOutputs,
     contradiction,
 )
 from foreknown.server.api.logprobs import chat_logprobs
 from foreknown.server.api.messages_form import ChatMessage, plain_messages
+from foreknown.server.api.usage import usage_in_chunk, usage_record
 from foreknown.server.asking import Asked, Grammar, MustCall, Wishes, ask
-from foreknown.server.conversation import Conversation, require_different_names
+from foreknown.server.conversation import Conversation, different_names
 from foreknown.server.deltas import Answer, Delta, deltas, gathered
 from foreknown.server.errors import Refusal
 from foreknown.server.generation import Generation, Usage
@@ -40,8 +41,6 @@ from foreknown.server.service import Service
 from foreknown.server.streaming import DONE, EventStream, event
 
 MAX_TOP_LOGPROBS = 20
-MAX_TOOLS = 128
-MAX_MESSAGES = 4096
 RESERVED = {"messages", "tools", "documents", "name", "now", "add_generation_prompt"}
 """What a template is given by the server itself."""
 
@@ -71,20 +70,16 @@ ToolChoice = (
 )
 
 
-class ChatRequest(Sampling):
+class ChatRequest(OpenAIRequest):
     """A conversation to be answered, as OpenAI's clients send it."""
 
     model: Name
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES)]
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
-    n: Annotated[int, Field(ge=1)] | None = None
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
     response_format: ResponseFormat | None = None
-    structured_outputs: StructuredOutputs | None = None
     tools: Annotated[list[FunctionTool], Field(max_length=MAX_TOOLS)] | None = None
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
@@ -92,8 +87,6 @@ class ChatRequest(Sampling):
     include_reasoning: bool = True
     continue_final_message: bool = False
     chat_template_kwargs: JsonObject | None = None
-    beam_width: Annotated[int, Field(ge=2)] | None = None
-    length_penalty: Annotated[float, Field(ge=-10, le=10)] | None = None
     # Said by clients for the provider's own sake; they change nothing here.
     user: str | None = None
     metadata: dict[str, str] | None = None
@@ -107,17 +100,9 @@ class ChatRequest(Sampling):
     def _agree(self) -> ChatRequest:
         if self.top_logprobs is not None and not self.logprobs:
             raise contradiction("top_logprobs", "top_logprobs needs logprobs to be true")
-        if self.stream_options is not None and not self.stream:
-            raise contradiction("stream_options", "stream_options needs stream to be true")
         if self.max_tokens and self.max_completion_tokens not in (None, self.max_tokens):
             raise contradiction("max_tokens", "max_tokens and max_completion_tokens differ")
-        if self.length_penalty is not None and self.beam_width is None:
-            raise contradiction("length_penalty", "length_penalty needs beam_width")
         return self
-
-    @property
-    def samples(self) -> int:
-        return self.n or 1
 
 
 def wishes(body: ChatRequest, user: str) -> Wishes:
@@ -131,19 +116,14 @@ def wishes(body: ChatRequest, user: str) -> Wishes:
     must_call, tools = _choice(body, tools)
     if must_call is not None and grammar is not None:
         raise Refusal(f"{param} excludes a tool_choice that forces a call", param=param)
-    beams = None
-    if body.beam_width is not None:
-        if body.samples > body.beam_width:
-            raise Refusal("n is larger than beam_width", param="n", code="invalid_value")
-        penalty = 1.0 if body.length_penalty is None else body.length_penalty
-        beams = Beams(body.beam_width, penalty, body.samples)
+    beams = body.beams
     return Wishes(
         grammar=grammar,
         grammar_param=param,
         tools=tools,
         must_call=must_call,
         parallel=body.parallel_tool_calls,
-        samples=1 if beams else body.samples,
+        samples=1 if beams else body.wanted,
         beams=beams,
         user=user,
     )
@@ -156,7 +136,7 @@ def _grammar(body: ChatRequest) -> tuple[Grammar | None, str]:
                 "response_format and structured_outputs exclude each other",
                 param="structured_outputs",
             )
-        return structured(body.structured_outputs), "structured_outputs"
+        return body.structured_outputs.chosen, "structured_outputs"
     if isinstance(body.response_format, JsonSchemaFormat):
         schema = body.response_format.json_schema.schema_ or {}
         return ("json_schema", schema), "response_format.json_schema.schema"
@@ -165,25 +145,11 @@ def _grammar(body: ChatRequest) -> tuple[Grammar | None, str]:
     return None, "response_format"
 
 
-def structured(given: StructuredOutputs) -> Grammar:
-    """The one grammar that was given."""
-    if given.json_ is not None:
-        return "json_schema", given.json_
-    if given.regex is not None:
-        return "regex", given.regex
-    if given.grammar is not None:
-        return "grammar", given.grammar
-    if given.choice is not None:
-        return "choice", given.choice
-    return "json_object", None
-
-
 def _choice(
     body: ChatRequest, tools: list[dict[str, Any]]
 ) -> tuple[MustCall, list[dict[str, Any]]]:
     """Whether a call is forced, and the tools that may be called."""
-    require_different_names(tools)
-    names = [tool["function"]["name"] for tool in tools]
+    names = different_names(tools)
     choice = body.tool_choice
     if choice is None or choice == "auto":
         return None, tools
@@ -210,7 +176,7 @@ def _choice(
     return forced, [tool for tool in tools if tool["function"]["name"] in wanted]
 
 
-def conversation(body: ChatRequest, tools: Sequence[Any]) -> Conversation:
+def conversation(body: ChatRequest) -> Conversation:
     """The messages of a body, as templates read them."""
     messages = plain_messages(body.messages)
     if body.continue_final_message and messages[-1]["role"] != "assistant":
@@ -226,7 +192,7 @@ def conversation(body: ChatRequest, tools: Sequence[Any]) -> Conversation:
     if body.reasoning_effort is not None:
         variables.setdefault("reasoning_effort", body.reasoning_effort)
         variables.setdefault("enable_thinking", body.reasoning_effort != "none")
-    return Conversation(messages, tools, body.continue_final_message, variables)
+    return Conversation(messages, (), body.continue_final_message, variables)
 
 
 def router(service: Service) -> APIRouter:
@@ -237,7 +203,7 @@ def router(service: Service) -> APIRouter:
     async def chat_completions(body: ChatRequest, http: Request) -> Response:
         """Answer a conversation."""
         model = service.model(body.model)
-        if body.samples > service.limits.samples:
+        if body.wanted > service.limits.samples:
             raise Refusal(f"n is larger than {service.limits.samples}", param="n")
         wanted = wishes(body, http.state.user)
         params = body.params(
@@ -246,13 +212,13 @@ def router(service: Service) -> APIRouter:
             logprobs=(body.top_logprobs or 0) if body.logprobs else None,
             searches=wanted.beams is not None,
         )
-        asked = await ask(model, conversation(body, wanted.tools), params, wanted)
+        asked = await ask(model, conversation(body), params, wanted)
         generation = service.generate(model, [asked.request], http, _names(body))
         head = _Head(f"chatcmpl-{secrets.token_hex(12)}", int(time.time()), model)
         if body.stream:
             return EventStream(generation, _events(body, head, generation, asked))
         try:
-            answers = await gathered(generation, asked.new_parser, body.samples)
+            answers = await gathered(generation, asked.new_parser, body.wanted)
         finally:
             generation.close()
         return JSONResponse(_whole(body, head, answers, generation.usage))
@@ -280,23 +246,6 @@ class _Head:
 
     def object(self, kind: str, **more: Any) -> dict[str, Any]:
         return {"id": self._name, "object": kind, **self._shared, **more}
-
-
-def usage_record(usage: Usage) -> dict[str, Any]:
-    """Tokens, as OpenAI's clients read them."""
-    return {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.total_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
-    }
-
-
-def usage_in_chunk(options: StreamOptions, usage: Usage) -> dict[str, Any]:
-    """What a chunk says of tokens: nothing, that it will be said, or how many so far."""
-    if options.continuous_usage_stats:
-        return {"usage": usage_record(usage)}
-    return {"usage": None} if options.include_usage else {}
 
 
 def _whole(
@@ -339,9 +288,9 @@ async def _events(
         more = usage_in_chunk(options, generation.usage)
         return event(head.object("chat.completion.chunk", choices=[choice], **more))
 
-    yield b"".join(chunk(i, {"role": "assistant", "content": ""}) for i in range(body.samples))
+    yield b"".join(chunk(i, {"role": "assistant", "content": ""}) for i in range(body.wanted))
     try:
-        async for group in deltas(generation, asked.new_parser, body.samples):
+        async for group in deltas(generation, asked.new_parser, body.wanted):
             yield b"".join(part for delta in group for part in _chunks(body, head, delta, chunk))
     except Refusal as refusal:
         yield event(refusal.openai())

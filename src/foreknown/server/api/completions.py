@@ -10,21 +10,20 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from foreknown.engine import Beams, Output
+from foreknown.engine import Output
 from foreknown.engine.output import TokenLogprob
-from foreknown.server.api.chat import structured, usage_in_chunk, usage_record
 from foreknown.server.api.documented import DOCUMENTED
 from foreknown.server.api.fields import (
     Name,
-    Sampling,
+    OpenAIRequest,
     StreamOptions,
-    StructuredOutputs,
-    TokenId,
     contradiction,
 )
 from foreknown.server.api.logprobs import finite, shown
+from foreknown.server.api.prompts import Prompt, prompts_of, require_few, token_ids
+from foreknown.server.api.usage import usage_in_chunk, usage_record
 from foreknown.server.asking import Wishes, constrained, request
 from foreknown.server.errors import Refusal
 from foreknown.server.generation import Generation
@@ -33,51 +32,19 @@ from foreknown.server.service import Service
 from foreknown.server.streaming import DONE, EventStream, event
 
 MAX_LOGPROBS = 20
-MAX_PROMPT_TOKENS = 1 << 20
-
-Ids = Annotated[list[TokenId], Field(min_length=1, max_length=MAX_PROMPT_TOKENS)]
 
 
-def _kind(prompt: object) -> str | None:
-    """Which form a prompt has, by its first element."""
-    if isinstance(prompt, str):
-        return "text"
-    if not isinstance(prompt, list):
-        return None
-    first = prompt[0] if prompt else 0
-    return "texts" if isinstance(first, str) else "lists" if isinstance(first, list) else "ids"
-
-
-Prompt = Annotated[
-    Annotated[str, Tag("text")]
-    | Annotated[Ids, Tag("ids")]
-    | Annotated[list[str], Tag("texts")]
-    | Annotated[list[Ids], Tag("lists")],
-    Discriminator(
-        _kind,
-        custom_error_type="prompt",
-        custom_error_message="Input should be a text, token ids, or a list of either",
-    ),
-]
-
-
-class CompletionRequest(Sampling):
+class CompletionRequest(OpenAIRequest):
     """Texts to be continued, as OpenAI's clients send them."""
 
     model: Name
     prompt: Prompt
     max_tokens: Annotated[int, Field(ge=0)] | None = None
-    n: Annotated[int, Field(ge=1)] | None = None
     best_of: Annotated[int, Field(ge=1)] | None = None
     echo: bool | None = None
     logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS)] | None = None
     suffix: None = None
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    structured_outputs: StructuredOutputs | None = None
     add_special_tokens: bool = True
-    beam_width: Annotated[int, Field(ge=2)] | None = None
-    length_penalty: Annotated[float, Field(ge=-10, le=10)] | None = None
     # Said by clients for the provider's own sake; it changes nothing here.
     user: str | None = None
 
@@ -93,29 +60,11 @@ class CompletionRequest(Sampling):
             raise contradiction("best_of", "best_of is smaller than n")
         if self.stream and self.best_of is not None and self.best_of > (self.n or 1):
             raise contradiction("best_of", "best_of larger than n cannot be streamed")
-        if self.stream_options is not None and not self.stream:
-            raise contradiction("stream_options", "stream_options needs stream to be true")
         if self.max_tokens == 0 and not self.echo:
             raise contradiction("max_tokens", "max_tokens is 0, which needs echo")
         if self.beam_width is not None and self.best_of is not None:
             raise contradiction("beam_width", "beam_width and best_of exclude each other")
-        if self.length_penalty is not None and self.beam_width is None:
-            raise contradiction("length_penalty", "length_penalty needs beam_width")
         return self
-
-    @property
-    def prompts(self) -> list[str] | list[list[int]]:
-        """Each prompt by itself."""
-        if isinstance(self.prompt, str):
-            return [self.prompt]
-        if isinstance(self.prompt[0], int):
-            return [self.prompt]
-        return self.prompt
-
-    @property
-    def wanted(self) -> int:
-        """Choices for each prompt."""
-        return self.n or 1
 
     @property
     def samples(self) -> int:
@@ -145,13 +94,11 @@ def router(service: Service) -> APIRouter:
     async def completions(body: CompletionRequest, http: Request) -> Response:
         """Continue texts."""
         model = service.model(body.model)
-        prompts = body.prompts
+        prompts = prompts_of(body.prompt)
         for name, value in (("n", body.n), ("best_of", body.best_of)):
             if value is not None and value > service.limits.samples:
                 raise Refusal(f"{name} is larger than {service.limits.samples}", param=name)
-        if len(prompts) > service.limits.prompts:
-            most = service.limits.prompts
-            raise Refusal(f"prompt has more than {most} texts", param="prompt")
+        require_few(prompts, service.limits.prompts, "prompt")
         wanted = wishes(body, http.state.user)
         logprobs = body.logprobs if body.samples == body.wanted else body.logprobs or 0
         params = body.params(
@@ -162,10 +109,7 @@ def router(service: Service) -> APIRouter:
         )
         constraint = await constrained(model, wanted)
         ids = [
-            await model.encode(prompt, special=body.add_special_tokens)
-            if isinstance(prompt, str)
-            else prompt
-            for prompt in prompts
+            await token_ids(model, prompt, special=body.add_special_tokens) for prompt in prompts
         ]
         scored = body.logprobs if body.echo else None
         requests = [request(one, params, wanted, constraint, prompt_logprobs=scored) for one in ids]
@@ -182,15 +126,9 @@ def router(service: Service) -> APIRouter:
 
 
 def wishes(body: CompletionRequest, user: str) -> Wishes:
-    beams = None
-    if body.beam_width is not None:
-        if body.wanted > body.beam_width:
-            raise Refusal("n is larger than beam_width", param="n", code="invalid_value")
-        penalty = 1.0 if body.length_penalty is None else body.length_penalty
-        beams = Beams(body.beam_width, penalty, body.wanted)
-    given = body.structured_outputs
+    beams, given = body.beams, body.structured_outputs
     return Wishes(
-        grammar=None if given is None else structured(given),
+        grammar=None if given is None else given.chosen,
         grammar_param="structured_outputs",
         samples=1 if beams else body.samples,
         beams=beams,
@@ -291,7 +229,7 @@ class _Reply:
         yield DONE
 
     def _prompt_text(self, prompt: int) -> str:
-        given = self._body.prompts[prompt]
+        given = prompts_of(self._body.prompt)[prompt]
         if isinstance(given, str):
             return given
         if not self._model.checkpoint.has_tokenizer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from foreknown.engine import Request as EngineRequest
-from foreknown.server.api.completions import Prompt
 from foreknown.server.api.documented import DOCUMENTED
 from foreknown.server.api.fields import Form, Name
+from foreknown.server.api.prompts import Prompt, prompts_of, require_few, token_ids
 from foreknown.server.errors import Refusal
 from foreknown.server.service import Service
 
@@ -45,17 +45,14 @@ def router(service: Service) -> APIRouter:
             raise Refusal(
                 f"dimensions is {body.dimensions}, and this model gives {width}", param="dimensions"
             )
-        given = body.input
-        inputs: Any = [given] if isinstance(given, str) or isinstance(given[0], int) else given
-        if len(inputs) > service.limits.prompts:
-            most = service.limits.prompts
-            raise Refusal(f"input has more than {most} prompts", param="input")
+        inputs = prompts_of(body.input)
+        require_few(inputs, service.limits.prompts, "input")
         pooling = model.checkpoint.pooling
         mode = pooling.mode if pooling else "last"
         normalise = pooling.normalise if pooling else True
         requests = [
             EngineRequest(
-                await model.encode(one, param="input") if isinstance(one, str) else one,
+                await token_ids(model, one, param="input"),
                 user=http.state.user,
                 salt=http.state.user,
                 embed=mode,

@@ -8,9 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from foreknown.engine import SamplingParams
+from foreknown.engine import Beams, SamplingParams
 from foreknown.engine.sampling import MAX_STOPS, MAX_TOP_K
+from foreknown.server.asking import Grammar
 from foreknown.server.errors import Refusal
+from foreknown.server.json_schemas import MAX_BYTES
 from foreknown.server.served_model import ServedModel
 
 TokenId = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -21,7 +23,7 @@ FunctionName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.-]{1,128}$")]
 JsonObject = dict[str, Any]
 
 BIASES = 4096
-MAX_SCHEMA_BYTES = 64 << 10
+MAX_TOOLS, MAX_MESSAGES = 128, 4096
 
 
 def contradiction(param: str, why: str) -> PydanticCustomError:
@@ -57,8 +59,8 @@ def _of_object(schema: JsonObject) -> JsonObject:
     """
     if schema.get("type", "object") != "object":
         raise ValueError('the parameters of a function are of "type": "object"')
-    if len(json.dumps(schema)) > MAX_SCHEMA_BYTES:
-        raise ValueError(f"the schema is larger than {MAX_SCHEMA_BYTES} bytes")
+    if len(json.dumps(schema)) > MAX_BYTES:
+        raise ValueError(f"the schema is larger than {MAX_BYTES} bytes")
     return schema
 
 
@@ -117,6 +119,19 @@ class StructuredOutputs(Form):
             raise ValueError("give exactly one of json, json_object, regex, grammar, choice")
         return self
 
+    @property
+    def chosen(self) -> Grammar:
+        """The one grammar that was given."""
+        if self.json_ is not None:
+            return "json_schema", self.json_
+        if self.regex is not None:
+            return "regex", self.regex
+        if self.grammar is not None:
+            return "grammar", self.grammar
+        if self.choice is not None:
+            return "choice", self.choice
+        return "json_object", None
+
 
 _PASSED_ON = (
     "temperature",
@@ -132,6 +147,17 @@ _PASSED_ON = (
 _NEUTRAL = {"repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
 
 
+Stop = StopText | Annotated[list[StopText], Field(max_length=MAX_STOPS)]
+Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+
+
+def stops(given: str | list[str] | None) -> tuple[str, ...] | None:
+    """Stop strings, as the engine takes them; None: as the checkpoint says."""
+    if given is None:
+        return None
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
 class Sampling(Form):
     """How tokens are chosen and when to stop; None: as the checkpoint says."""
 
@@ -142,8 +168,8 @@ class Sampling(Form):
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     repetition_penalty: Annotated[float, Field(ge=0.01, le=100)] | None = None
-    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
-    stop: StopText | Annotated[list[StopText], Field(max_length=MAX_STOPS)] | None = None
+    seed: Seed | None = None
+    stop: Stop | None = None
     stop_token_ids: Annotated[list[TokenId], Field(max_length=MAX_STOPS)] | None = None
     logit_bias: Annotated[dict[str, Bias], Field(max_length=BIASES)] | None = None
     ignore_eos: bool = False
@@ -173,12 +199,50 @@ class Sampling(Form):
         if self.top_k is not None:
             given["top_k"] = max(self.top_k, 0)
         if self.stop is not None:
-            given["stop"] = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+            given["stop"] = stops(self.stop)
         if self.stop_token_ids is not None:
             given["stop_token_ids"] = tuple(self.stop_token_ids)
         if self.logit_bias is not None:
             given["logit_bias"] = _biases(self.logit_bias)
         return model.params(max_tokens=max_tokens, logprobs=logprobs, **given)
+
+
+class OpenAIRequest(Sampling):
+    """What chat and completions have in common."""
+
+    n: Annotated[int, Field(ge=1)] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    structured_outputs: StructuredOutputs | None = None
+    beam_width: Annotated[int, Field(ge=2)] | None = None
+    length_penalty: Annotated[float, Field(ge=-10, le=10)] | None = None
+
+    @model_validator(mode="after")
+    def _fit(self) -> OpenAIRequest:
+        if self.stream_options is not None and not self.stream:
+            raise contradiction("stream_options", "stream_options needs stream to be true")
+        if self.length_penalty is not None and self.beam_width is None:
+            raise contradiction("length_penalty", "length_penalty needs beam_width")
+        return self
+
+    @property
+    def wanted(self) -> int:
+        """Choices for each prompt."""
+        return self.n or 1
+
+    @property
+    def beams(self) -> Beams | None:
+        """The beam search that is asked for, if one is.
+
+        Raises:
+            Refusal: more choices are wanted than there are beams.
+        """
+        if self.beam_width is None:
+            return None
+        if self.wanted > self.beam_width:
+            raise Refusal("n is larger than beam_width", param="n", code="invalid_value")
+        penalty = 1.0 if self.length_penalty is None else self.length_penalty
+        return Beams(self.beam_width, penalty, self.wanted)
 
 
 def _biases(given: dict[str, float]) -> dict[int, float]:

@@ -12,11 +12,22 @@ from fastapi.responses import JSONResponse
 from pydantic import Field, model_validator
 
 from foreknown.engine import Request as EngineRequest
+from foreknown.engine.sampling import MAX_STOPS
 from foreknown.server.answers import CallArguments, CallStart, Content, Piece, Reasoning
 from foreknown.server.api.documented import DOCUMENTED_ANTHROPIC
-from foreknown.server.api.fields import Form, FunctionName, JsonObject, Name, Parameters, StopText
-from foreknown.server.asking import Asked, MustCall, Wishes, ask
-from foreknown.server.conversation import Conversation, Tools, prompt_text, require_different_names
+from foreknown.server.api.fields import (
+    MAX_MESSAGES,
+    MAX_TOOLS,
+    Form,
+    FunctionName,
+    JsonObject,
+    Name,
+    Parameters,
+    StopText,
+    stops,
+)
+from foreknown.server.asking import Asked, MustCall, Wishes, ask, forced_call
+from foreknown.server.conversation import Conversation, Tools, different_names, prompt_text
 from foreknown.server.deltas import Answer, deltas, gathered
 from foreknown.server.errors import Refusal
 from foreknown.server.generation import Generation
@@ -24,7 +35,6 @@ from foreknown.server.served_model import ServedModel
 from foreknown.server.service import Service
 from foreknown.server.streaming import EventStream, event
 
-MAX_STOPS = 64
 NAMES = {"prompt": "messages", "stop": "stop_sequences"}
 """What the engine's fields are called here."""
 
@@ -128,9 +138,9 @@ class CountRequest(Form):
     """A conversation whose tokens are to be counted."""
 
     model: Name
-    messages: Annotated[list[Message], Field(min_length=1, max_length=4096)]
+    messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)]
     system: str | list[Annotated[TextBlock, Field(discriminator="type")]] | None = None
-    tools: Annotated[list[Tool], Field(max_length=128)] | None = None
+    tools: Annotated[list[Tool], Field(max_length=MAX_TOOLS)] | None = None
     tool_choice: ToolChoice | None = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
@@ -258,14 +268,11 @@ def wishes(body: MessagesRequest, tools: Tools, user: str) -> Wishes:
     Raises:
         Refusal: its choice of tools makes no sense.
     """
-    require_different_names(tools)
+    names = different_names(tools)
     choice = body.tool_choice
     must_call: MustCall = None
     if choice is not None and choice.type in ("any", "tool"):
-        names = [tool["function"]["name"] for tool in tools]
-        if not names or (choice.name is not None and choice.name not in names):
-            raise Refusal("tool_choice asks for a tool that is not there", param="tool_choice")
-        must_call = choice.name or True
+        must_call = forced_call(names, choice.name)
     schema = body.output_config.format if body.output_config else None
     return Wishes(
         grammar=None if schema is None else ("json_schema", schema.schema_),
@@ -292,9 +299,8 @@ def router(service: Service) -> APIRouter:
             temperature=body.temperature,
             top_p=body.top_p,
             top_k=body.top_k,
-            stop=None if body.stop_sequences is None else tuple(body.stop_sequences),
+            stop=stops(body.stop_sequences),
         )
-        said = Conversation(said.messages, wanted.tools, said.continues, said.template_variables)
         asked = await ask(model, said, params, wanted)
         request, fitted = _fitted(asked.request, model.context)
         generation = service.generate(model, [request], http, NAMES)

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 
 from foreknown.server.answers import CallArguments, CallStart, Content, Piece, Reasoning
 from foreknown.server.api.documented import DOCUMENTED
+from foreknown.server.api.fields import stops
 from foreknown.server.api.logprobs import chat_logprobs
 from foreknown.server.api.responses_form import (
     NAMES,
@@ -22,7 +23,6 @@ from foreknown.server.api.responses_form import (
     wishes,
 )
 from foreknown.server.asking import Asked, ask
-from foreknown.server.conversation import Conversation
 from foreknown.server.deltas import Delta, deltas
 from foreknown.server.errors import Refusal
 from foreknown.server.generation import Generation
@@ -46,11 +46,10 @@ def router(service: Service) -> APIRouter:
             temperature=body.temperature,
             top_p=body.top_p,
             seed=body.seed,
-            stop=(body.stop,) if isinstance(body.stop, str) else body.stop,
+            stop=stops(body.stop),
             ignore_eos=body.ignore_eos,
             logprobs=(body.top_logprobs or 0) if body.wants_logprobs else None,
         )
-        said = Conversation(said.messages, wanted.tools, False, said.template_variables)
         asked = await ask(model, said, params, wanted)
         generation = service.generate(model, [asked.request], http, NAMES)
         reply = _Reply(body, model, generation)

@@ -6,23 +6,23 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from foreknown.engine.sampling import MAX_STOPS
 from foreknown.server.api.fields import (
+    MAX_TOOLS,
     Form,
     FunctionName,
     JsonObject,
     Name,
     Parameters,
-    StopText,
+    Seed,
+    Stop,
     contradiction,
 )
 from foreknown.server.api.messages_form import arguments_object
-from foreknown.server.asking import Grammar, MustCall, Wishes
-from foreknown.server.conversation import Conversation, Tools, require_different_names
+from foreknown.server.asking import Grammar, MustCall, Wishes, forced_call
+from foreknown.server.conversation import Conversation, Tools, different_names
 from foreknown.server.errors import Refusal
 
 MAX_ITEMS = 4096
-MAX_TOOLS = 128
 NAMES = {"prompt": "input", "max_tokens": "max_output_tokens"}
 """What the engine's fields are called here."""
 
@@ -159,8 +159,8 @@ class ResponsesRequest(Form):
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
-    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
-    stop: StopText | Annotated[list[StopText], Field(max_length=MAX_STOPS)] | None = None
+    seed: Seed | None = None
+    stop: Stop | None = None
     ignore_eos: bool = False
     stream: bool | None = None
     stream_options: ResponseStreamOptions | None = None
@@ -283,15 +283,11 @@ def wishes(body: ResponsesRequest, tools: Tools, user: str) -> Wishes:
     Raises:
         Refusal: its choice of tools makes no sense.
     """
-    require_different_names(tools)
+    names = different_names(tools)
     choice = body.tool_choice
     must_call: MustCall = None
     if choice is not None and choice not in ("none", "auto"):
-        names = [tool["function"]["name"] for tool in tools]
-        name = choice.name if isinstance(choice, NamedFunction) else None
-        if not names or (name is not None and name not in names):
-            raise Refusal("tool_choice asks for a tool that is not there", param="tool_choice")
-        must_call = name or True
+        must_call = forced_call(names, choice.name if isinstance(choice, NamedFunction) else None)
     grammar: Grammar | None = None
     form = body.text.format if body.text else None
     if isinstance(form, JsonSchemaText):

@@ -7,11 +7,18 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import Field, model_validator
 
-from foreknown.server.api.chat import MAX_MESSAGES, MAX_TOOLS
-from foreknown.server.api.completions import MAX_PROMPT_TOKENS
 from foreknown.server.api.documented import DOCUMENTED
-from foreknown.server.api.fields import Form, FunctionTool, Name, TokenId, contradiction
+from foreknown.server.api.fields import (
+    MAX_MESSAGES,
+    MAX_TOOLS,
+    Form,
+    FunctionTool,
+    Name,
+    TokenId,
+    contradiction,
+)
 from foreknown.server.api.messages_form import ChatMessage, plain_messages
+from foreknown.server.api.prompts import MAX_PROMPT_TOKENS
 from foreknown.server.conversation import Conversation, prompt_text
 from foreknown.server.errors import Refusal
 from foreknown.server.service import Service
