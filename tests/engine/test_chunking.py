@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from foreknown.engine import Engine, Request, SamplingParams
 from foreknown.engine.chunking import LEAST, STRETCH, Chunking
 from foreknown.engine.step_times import StepTimes, unmeasured
+from tests.engine.conftest import StepClock
 
 Repeating = Callable[..., Any]
 
@@ -73,7 +74,7 @@ def test_a_prompt_never_stretches_a_gap_beyond_twice(
     program = repeating(
         context=1100, n_blocks=400, max_tokens=256, max_rows=16, memory=100, vocab_size=200
     )
-    clock = Clock(lambda n_tokens: 0.01 * (1 + token * (n_tokens - 1)))
+    clock = StepClock(lambda n_tokens: 0.01 * (1 + token * (n_tokens - 1)))
     program.clock = clock
     engine = Engine(
         program,
@@ -99,25 +100,11 @@ def test_a_prompt_never_stretches_a_gap_beyond_twice(
     assert slow <= 8
 
 
-class Clock:
-    """Time that passes in steps only."""
-
-    def __init__(self, seconds: Callable[[int], float]) -> None:
-        self.seconds = seconds
-        self.now = 0.0
-
-    def advance(self, n_tokens: int) -> None:
-        self.now += self.seconds(n_tokens)
-
-    def now_ns(self) -> int:
-        return round(self.now * 1e9)
-
-
 def test_drafts_count_in_the_same_limit(repeating: Repeating) -> None:
     """A step's drafts and chunk together are no more than the chunk alone might be."""
     told = lambda n, rows: 1 + 0.1 * (n - 1)  # noqa: E731
     program = repeating(max_tokens=64, context=400, n_blocks=80, max_rows=32)
-    program.clock = clock = Clock(lambda n: told(n, n))
+    program.clock = clock = StepClock(lambda n: told(n, n))
     engine = Engine(program, clock=clock, step_seconds=told)
     engine.add(Request([1, 2] * 8, SamplingParams(max_tokens=300, temperature=0)))
     while engine.n_accepted < 20:
@@ -134,7 +121,7 @@ def test_drafts_count_in_the_same_limit(repeating: Repeating) -> None:
 def test_tokens_that_take_no_chunk_are_not_held_back(repeating: Repeating) -> None:
     """Samples that share a prompt start at once, however little a step may be stretched."""
     program = repeating(n_blocks=40)
-    program.clock = clock = Clock(lambda n: float(n))
+    program.clock = clock = StepClock(lambda n: float(n))
     engine = Engine(program, clock=clock, step_seconds=lambda n, rows: float(n), speculate=False)
     engine.add(Request([9], SamplingParams(max_tokens=60)))
     engine.step()

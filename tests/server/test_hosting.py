@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from foreknown.artifact import open_artifact
-from foreknown.errors import DoesNotFit
+from foreknown.errors import ArtifactError, DoesNotFit
 from foreknown.server.hosting import Wanted, load_models
 
 
@@ -30,3 +31,19 @@ def test_weights_alone_may_not_fit(tiny_artifact: Path) -> None:
     wanted = [Wanted("a", open_artifact(tiny_artifact), 1)]
     with pytest.raises(DoesNotFit, match="serve fewer models"):
         load_models(wanted, 1, available=lambda: 1000)
+
+
+def test_an_artifact_of_ours_that_is_damaged_is_made_anew(
+    tiny_artifact: Path, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(tiny_artifact, damaged)
+    weights = bytearray((damaged / "weights.bin").read_bytes())
+    weights[100] ^= 1
+    (damaged / "weights.bin").write_bytes(weights)
+    with pytest.raises(ArtifactError, match="damaged"):
+        load_models([Wanted("a", open_artifact(damaged), 1)], 1)
+    again = Wanted("a", open_artifact(damaged), 1, again=lambda: open_artifact(tiny_artifact))
+    (model,) = load_models([again], 1)
+    assert model.artifact.directory == tiny_artifact
+    model.loaded.program.close()

@@ -128,5 +128,14 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_speculation(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--no-speculation",
+        dest="speculation",
+        action="store_false",
+        help="never guess tokens ahead; the answer is the same, at most later",
+    )
+
+
 def add_json(parser: argparse.ArgumentParser, what: str = "print JSON") -> None:
     parser.add_argument("--json", action="store_true", help=what)

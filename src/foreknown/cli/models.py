@@ -56,17 +56,12 @@ def found_artifact(args: argparse.Namespace) -> Artifact:
     return _find(args, args.model)[0]
 
 
-def loadable_artifact(args: argparse.Namespace, model: Path | None) -> Artifact:
-    """The artifact of one of several models; one of ours that has become damaged is made anew."""
-    from foreknown.artifact.format import WEIGHTS
-    from foreknown.targets.cpu.tools import file_checksum
-
+def one_of_several(
+    args: argparse.Namespace, model: Path | None
+) -> tuple[Artifact, Callable[[], Artifact] | None]:
+    """An artifact, compiled if need be; and what makes it anew if it is ours and damaged."""
     artifact, ours = _find(args, model)
-    if ours:
-        found = f"{file_checksum(artifact.directory / WEIGHTS):016x}"
-        if found != artifact.manifest.weights_checksum:
-            artifact, _ = _find(args, model, afresh=True)
-    return artifact
+    return artifact, (lambda: _find(args, model, afresh=True)[0]) if ours else None
 
 
 @contextmanager

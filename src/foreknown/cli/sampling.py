@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from foreknown.cli.arguments import whole
+from foreknown.cli.arguments import add_speculation, whole
 
 if TYPE_CHECKING:
     from foreknown.checkpoint import GenerationDefaults
@@ -31,12 +31,7 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--ignore-eos", action="store_true", help="go on after the model's end of sequence"
     )
-    group.add_argument(
-        "--no-speculation",
-        dest="speculation",
-        action="store_false",
-        help="never guess tokens ahead; the answer is the same, at most later",
-    )
+    add_speculation(group)
 
 
 def sampling_params(

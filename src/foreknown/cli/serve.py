@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foreknown.cli.arguments import add_compile_options, add_threads, whole
+from foreknown.cli.arguments import add_compile_options, add_speculation, add_threads, whole
 from foreknown.errors import RequestError
 
 if TYPE_CHECKING:
@@ -44,12 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"sequences of full context that memory is planned for (default {SEQUENCES})",
     )
     add_threads(parser)
-    parser.add_argument(
-        "--no-speculation",
-        dest="speculation",
-        action="store_false",
-        help="never guess tokens ahead; answers are the same, at most later",
-    )
+    add_speculation(parser)
     guard = parser.add_argument_group("who may ask for what")
     guard.add_argument(
         "--api-keys",
@@ -144,17 +139,18 @@ def _names(given: list[str]) -> list[str | None]:
 
 def _wanted(args: argparse.Namespace, text: str | None) -> Wanted:
     """A model as the command line names it, compiled if need be."""
-    from foreknown.cli.models import loadable_artifact, told_seconds
+    from foreknown.cli.models import one_of_several, told_seconds
     from foreknown.server.hosting import Wanted
 
     name, path = "", text
     if text is not None and "=" in text and not Path(text).exists():
         name, _, path = text.partition("=")
-    artifact = loadable_artifact(args, None if path is None else Path(path))
+    artifact, again = one_of_several(args, None if path is None else Path(path))
     if not name:
         name = "bundled" if path is None else Path(path).resolve().name.removesuffix(".fk")
     threads = args.threads or len(os.sched_getaffinity(0))
-    return Wanted(name, artifact, args.sequences, args.speculation, told_seconds(artifact, threads))
+    told = told_seconds(artifact, threads)
+    return Wanted(name, artifact, args.sequences, args.speculation, told, again)
 
 
 def _limits(args: argparse.Namespace) -> Limits:

@@ -11,7 +11,7 @@ from foreknown.artifact import Artifact
 from foreknown.artifact.loading import MemoryPlan, available_bytes, load_program, plan_memory
 from foreknown.checkpoint import open_checkpoint
 from foreknown.engine import Engine
-from foreknown.errors import DoesNotFit
+from foreknown.errors import ArtifactError, DoesNotFit
 from foreknown.graph.batch import BLOCK_TOKENS
 from foreknown.server.answers import find_format
 from foreknown.server.served_model import ServedModel, StepSeconds
@@ -27,6 +27,7 @@ class Wanted:
         name: by which requests ask for it.
         sequences: of full context that its state holds at once.
         step_seconds: what its steps take, as forecast; None: nobody measured this machine.
+        again: makes the artifact anew if it turns out to be damaged; None: it is the user's own.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Wanted:
     sequences: int
     speculate: bool = True
     step_seconds: StepSeconds | None = None
+    again: Callable[[], Artifact] | None = None
 
     def memory(self, n_threads: int) -> MemoryPlan:
         """Every byte it will take."""
@@ -80,8 +82,14 @@ def _require_memory(wanted: Sequence[Wanted], n_threads: int, available: int) ->
 
 
 def _load(wanted: Wanted, index: int, n_threads: int) -> ServedModel:
-    artifact = wanted.artifact
-    loaded = load_program(artifact, sequences=wanted.sequences, n_threads=n_threads)
+    artifact, sequences = wanted.artifact, wanted.sequences
+    try:
+        loaded = load_program(artifact, sequences=sequences, n_threads=n_threads)
+    except ArtifactError:
+        if wanted.again is None:
+            raise
+        artifact = wanted.again()
+        loaded = load_program(artifact, sequences=sequences, n_threads=n_threads)
     checkpoint = open_checkpoint(artifact.checkpoint_directory)
     template = checkpoint.chat_template
     form = find_format("\n".join(template.sources.values()) if template else "")
