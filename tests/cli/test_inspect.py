@@ -37,7 +37,7 @@ def test_every_phase_has_a_price(foreknown: Foreknown, tiny_artifact: Path) -> N
     words = ("inspect", tiny_artifact, "phases", "--threads", 1, "--tokens", 4, "--at", 16)
     record = json.loads(foreknown(*words, "--json").out)
     phases = open_artifact(tiny_artifact).phases()
-    assert record["step"] == {"tokens": 4, "rows": 1, "context": 16}
+    assert record["step"] == {"tokens": 4, "rows": 1, "attended": 64, "kept": 16, "context": 16}
     for shown, phase in zip(record["phases"], phases, strict=True):
         assert shown["function"] == phase.function
         assert shown["bytes"] == phase.cost.bytes.at(tokens=4, rows=1, context=16)

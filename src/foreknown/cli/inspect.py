@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from foreknown.artifact.format import GRAPH, OBJECT, SOURCE
     from foreknown.errors import RequestError
-    from foreknown.report.forecast import StepShape
+    from foreknown.plan.price import StepShape
     from foreknown.report.host import host_threads, known_host
     from foreknown.report.memory_map import memory_record, print_memory
     from foreknown.report.phases import phases_record, print_phases
@@ -61,9 +61,8 @@ def run(args: argparse.Namespace) -> int:
             sys.stdout.write(disassemble(artifact.directory / OBJECT))
         case "phases":
             context = args.at or max(1, artifact.manifest.sizes.context // 2)
-            record = phases_record(
-                artifact, known_host(threads), StepShape(args.tokens, 1, context)
-            )
+            step = StepShape(args.tokens, 1, args.tokens * context, context)
+            record = phases_record(artifact, known_host(threads), step)
             print(json.dumps(record)) if args.json else print_phases(record, sys.stdout)
         case "memory":
             record = memory_record(artifact, threads)

@@ -20,7 +20,8 @@ import numpy as np
 from foreknown.artifact import Artifact, load_program
 from foreknown.graph.batch import BLOCK_TOKENS, Batch
 from foreknown.machine import Machine, Work, arithmetic
-from foreknown.report.forecast import StepCosts
+from foreknown.plan.price import StepCosts, StepPrice
+from foreknown.report.forecast import step_costs
 from foreknown.report.phase_times import PhaseTimes, step_shape
 from foreknown.report.resident import resident_bytes
 from foreknown.report.tables import Table, bytes_text
@@ -110,7 +111,8 @@ def bench(
         quick: fewer cases and rounds.
         phases: also time each phase.
     """
-    costs, sizes = StepCosts(artifact), artifact.manifest.sizes
+    costs, sizes = step_costs(artifact), artifact.manifest.sizes
+    price = StepPrice(costs, machine) if machine else None
     cases = make_cases(sizes, quick=quick)
     before = resident_bytes()
     needed = max(_blocks(case) for case in cases)
@@ -131,7 +133,7 @@ def bench(
 
     def rows(kind: str) -> list[dict[str, Any]]:
         return [
-            {"weights": weights, **_row(case, statistics.median(took), costs, machine, limits)}
+            {"weights": weights, **_row(case, statistics.median(took), costs, price, limits)}
             for case, took in zip(cases, times, strict=True)
             if case.kind == kind
         ]
@@ -242,7 +244,7 @@ def _row(
     case: Case,
     took: float,
     costs: StepCosts,
-    machine: Machine | None,
+    price: StepPrice | None,
     limits: Limits,
 ) -> dict[str, Any]:
     shape = step_shape(case.step)
@@ -253,7 +255,7 @@ def _row(
     )
     work = costs.work(shape)
     least = arithmetic(limits, work) if case.kind == "prefill" else limits.move(work)
-    expected = costs.seconds(machine, shape) if machine else None
+    expected = price.seconds(shape) if price else None
     return {
         **row,
         "tok_s": round(case.tokens / took, 2),

@@ -6,34 +6,18 @@ It is a bound from below on time, and says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from foreknown.artifact import Artifact, PhaseRecord
+from foreknown.artifact import Artifact
 from foreknown.artifact.loading import MemoryPlan, plan_memory
 from foreknown.graph.batch import BLOCK_TOKENS
-from foreknown.machine import Machine, Work, seconds
-from foreknown.plan.costs import Cost, Formula
-from foreknown.plan.phases import shared_stages
+from foreknown.machine import Machine
+from foreknown.plan.price import StepCosts, StepPrice, StepShape, decode_shape, prompt_shape
 
 BASIS = "rooflines: the best that this machine, as calibrated, can do"
-
-
-@dataclass(frozen=True)
-class StepShape:
-    """What of a step its cost depends on.
-
-    Attributes:
-        tokens: T.
-        rows: R.
-        context: mean over the tokens of how many positions each attends to.
-    """
-
-    tokens: int
-    rows: int
-    context: float
 
 
 @dataclass(frozen=True)
@@ -60,48 +44,14 @@ class Forecast:
         }
 
 
-class StepCosts:
-    """An artifact's phases, ready to be priced for any step."""
-
-    def __init__(self, artifact: Artifact) -> None:
-        self.artifact = artifact
-        self.phases: Sequence[PhaseRecord] = artifact.phases()
-        self.total = sum((phase.cost for phase in self.phases), Cost())
-        self.stages = len({phase.stage for phase in self.phases})
-        self.shared_stages = len(shared_stages(self.phases))
-
-    def bytes(self, step: StepShape) -> float:
-        """Bytes that a step moves."""
-        return _at(self.total.bytes, step)
-
-    def work(self, step: StepShape) -> Work:
-        """Everything that a step moves and computes."""
-        return _work(self.total, step)
-
-    def works(self, step: StepShape) -> list[Work]:
-        """Each phase's share."""
-        return [_work(phase.cost, step) for phase in self.phases]
-
-    def meetings(self, step: StepShape) -> int:
-        """How often all threads meet; for a lone token only where something is shared out."""
-        return self.shared_stages if step.tokens == 1 else self.stages
-
-    def working_set_bytes(self, step: StepShape) -> float:
-        """What steps like this one read again and again: weights, and the past of its rows."""
-        per_context = self.total.bytes.per_context * step.context * step.rows
-        return self.artifact.manifest.weights_bytes + per_context
-
-    def seconds(self, machine: Machine, step: StepShape) -> float:
-        """The least seconds of a step."""
-        return seconds(machine, self.works(step), self.working_set_bytes(step), self.meetings(step))
+def step_costs(artifact: Artifact) -> StepCosts:
+    """What an artifact's steps move and compute."""
+    return StepCosts(artifact.phases(), artifact.manifest.weights_bytes)
 
 
-def _work(cost: Cost, step: StepShape) -> Work:
-    return Work(_at(cost.bytes, step), _at(cost.flops, step), _at(cost.int8_ops, step))
-
-
-def _at(formula: Formula, step: StepShape) -> float:
-    return formula.at(tokens=step.tokens, rows=step.rows, context=step.context)
+def step_price(artifact: Artifact, machine: Machine) -> StepPrice:
+    """An artifact's steps on a machine."""
+    return StepPrice(step_costs(artifact), machine)
 
 
 def prompt_steps(n_tokens: int, max_tokens: int) -> list[StepShape]:
@@ -109,7 +59,7 @@ def prompt_steps(n_tokens: int, max_tokens: int) -> list[StepShape]:
     steps = []
     for start in range(0, n_tokens, max_tokens):
         stop = min(start + max_tokens, n_tokens)
-        steps.append(StepShape(stop - start, int(stop == n_tokens), (start + 1 + stop) / 2))
+        steps.append(prompt_shape(start, stop, rows=int(stop == n_tokens)))
     return steps
 
 
@@ -121,15 +71,13 @@ def forecast(
     Args:
         output_tokens: at most; fewer are decoded a little faster.
     """
-    costs, sizes = StepCosts(artifact), artifact.manifest.sizes
-    first = sum(
-        costs.seconds(machine, step) for step in prompt_steps(prompt_tokens, sizes.max_tokens)
-    )
+    price, sizes = step_price(artifact, machine), artifact.manifest.sizes
+    first = sum(map(price.seconds, prompt_steps(prompt_tokens, sizes.max_tokens)))
     last = min(prompt_tokens + output_tokens, sizes.context)
-    middle = StepShape(1, 1, (prompt_tokens + 1 + last) / 2)
+    middle = decode_shape(1, (prompt_tokens + 1 + last) / 2)
     return Forecast(
         first_token_ms=first * 1e3,
-        decode_tok_s=1 / costs.seconds(machine, middle),
+        decode_tok_s=1 / price.seconds(middle),
         memory=plan_memory(artifact, -(-sizes.context // BLOCK_TOKENS), machine.threads),
     )
 
@@ -139,6 +87,11 @@ def step_seconds(artifact: Artifact, machine: Machine) -> Callable[[int, int], f
 
     The plan is read when it is first asked: most runs never do.
     """
-    costs = cache(lambda: StepCosts(artifact))
+    price = cache(lambda: step_price(artifact, machine))
     context = artifact.manifest.sizes.context / 2
-    return lambda tokens, rows: costs().seconds(machine, StepShape(tokens, rows, context))
+
+    def told(tokens: int, rows: int) -> float:
+        attended = tokens * context
+        return price().seconds(StepShape(tokens, rows, attended, rows * context))
+
+    return told

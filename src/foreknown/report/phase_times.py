@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from foreknown.artifact import Artifact
 from foreknown.graph.batch import Batch
-from foreknown.machine import Machine, seconds
-from foreknown.report.forecast import StepCosts, StepShape
+from foreknown.machine import Machine
+from foreknown.plan.price import StepPrice, StepShape
+from foreknown.report.forecast import step_costs
 from foreknown.report.tables import Table
 from foreknown.targets.cpu.program import Program
 
@@ -28,14 +29,17 @@ def debug_level() -> int:
 
 def step_shape(batch: Batch) -> StepShape:
     """What a batch's cost depends on."""
-    return StepShape(len(batch.tokens), len(batch.rows), float(batch.positions.mean()) + 1)
+    attended = batch.positions.astype(np.int64) + 1
+    kept = np.zeros(len(batch.block_tables), np.int64)
+    np.maximum.at(kept, batch.sequence, attended)
+    return StepShape(len(batch.tokens), len(batch.rows), float(attended.sum()), float(kept.sum()))
 
 
 class PhaseTimes:
     """Sums over steps; those of one row for each token (decode) and the others (prefill) apart."""
 
     def __init__(self, artifact: Artifact) -> None:
-        self.costs = StepCosts(artifact)
+        self.costs = step_costs(artifact)
         self._kinds: dict[str, list[tuple[StepShape, NDArray[np.int64]]]] = {}
 
     def add(self, batch: Batch, phase_ns: NDArray[np.int64]) -> None:
@@ -60,17 +64,15 @@ class PhaseTimes:
         table = Table(f"{kind}: mean of {len(steps)} steps", titles, right=titles[2:] + titles[:1])
         measured = np.mean([ns for _, ns in steps], axis=0) / 1e9
         works = [self.costs.works(shape) for shape, _ in steps]
-        working_set = float(np.mean([self.costs.working_set_bytes(s) for s, _ in steps]))
+        price = StepPrice(self.costs, machine) if machine else None
+        told = (
+            np.mean([price.phase_seconds(shape) for shape, _ in steps], axis=0) if price else None
+        )
         total = [0.0, 0.0, 0.0, 0.0]
         for i, phase in enumerate(self.costs.phases):
             moved = float(np.mean([work[i].bytes for work in works]))
             ops = float(np.mean([work[i].ops for work in works]))
-            expected = (
-                float(np.mean([seconds(machine, [work[i]], working_set, 0) for work in works]))
-                if machine
-                else 0.0
-            )
-            own = [expected, float(measured[i]), moved, ops]
+            own = [0.0 if told is None else float(told[i]), float(measured[i]), moved, ops]
             table.row(phase.stage, phase.function, *_cells(own))
             total = [a + b for a, b in zip(total, own, strict=True)]
         table.row("", "all", *_cells(total))

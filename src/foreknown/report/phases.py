@@ -6,19 +6,20 @@ from dataclasses import asdict
 from typing import Any, TextIO
 
 from foreknown.artifact import Artifact
-from foreknown.machine import Machine, seconds
+from foreknown.machine import Machine
 from foreknown.plan.costs import Formula
-from foreknown.report.forecast import StepCosts, StepShape
+from foreknown.plan.price import StepPrice, StepShape
+from foreknown.report.forecast import step_costs
 from foreknown.report.tables import Table
 
 
 def phases_record(artifact: Artifact, machine: Machine | None, step: StepShape) -> dict[str, Any]:
     """As JSON shows it; microseconds are null where the machine is not measured."""
-    costs = StepCosts(artifact)
-    working_set = costs.working_set_bytes(step)
+    costs = step_costs(artifact)
+    price = StepPrice(costs, machine) if machine else None
+    told = price.phase_seconds(step) if price else [None] * len(costs.phases)
     rows = []
-    for phase, work in zip(costs.phases, costs.works(step), strict=True):
-        took = seconds(machine, [work], working_set, 0) * 1e6 if machine else None
+    for phase, work, seconds in zip(artifact.phases(), costs.works(step), told, strict=True):
         rows.append(
             {
                 "stage": phase.stage,
@@ -29,14 +30,14 @@ def phases_record(artifact: Artifact, machine: Machine | None, step: StepShape) 
                 "bytes": work.bytes,
                 "flops": work.flops,
                 "int8_ops": work.int8_ops,
-                "forecast_us": None if took is None else round(took, 3),
+                "forecast_us": None if seconds is None else round(seconds * 1e6, 3),
             }
         )
     return {
-        "step": asdict(step),
+        "step": {**step._asdict(), "context": step.context},
         "stages": costs.stages,
         "meetings": costs.meetings(step),
-        "forecast_us": round(costs.seconds(machine, step) * 1e6, 3) if machine else None,
+        "forecast_us": round(price.seconds(step) * 1e6, 3) if price else None,
         "phases": rows,
     }
 
