@@ -8,6 +8,7 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from foreknown.engine import Engine, Output, Request
+from foreknown.plan.price import StepShape
 
 
 def said(outputs: list[Output]) -> list[tuple[object, ...]]:
@@ -90,3 +91,17 @@ def assert_same_in_company(
         else:
             assert said(outputs) == expected[index]
     assert engine.scheduler.blocks.n_free == engine.scheduler.blocks.n_blocks
+
+
+class Told:
+    """The price of steps by a rule of a test.
+
+    Args:
+        seconds: of so many tokens and rows.
+    """
+
+    def __init__(self, seconds: Callable[[int, int], float]) -> None:
+        self._seconds = seconds
+
+    def seconds(self, step: StepShape) -> float:
+        return self._seconds(step.tokens, step.rows)

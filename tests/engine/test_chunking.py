@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from foreknown.engine import Engine, Request, SamplingParams
 from foreknown.engine.chunking import LEAST, STRETCH, Chunking
 from foreknown.engine.step_times import StepTimes, unmeasured
+from tests.engine.company import Told
 from tests.engine.conftest import StepClock
 
 Repeating = Callable[..., Any]
@@ -80,7 +81,7 @@ def test_a_prompt_never_stretches_a_gap_beyond_twice(
         program,
         clock=clock,
         speculate=speculate,
-        step_seconds=lambda n, rows: 0.01 * (1 + told_token * (n - 1)),
+        price=Told(lambda n, rows: 0.01 * (1 + told_token * (n - 1))),
     )
     for i in range(n_decoding):
         engine.add(Request([i], SamplingParams(max_tokens=1000, seed=i)))
@@ -105,7 +106,7 @@ def test_drafts_count_in_the_same_limit(repeating: Repeating) -> None:
     told = lambda n, rows: 1 + 0.1 * (n - 1)  # noqa: E731
     program = repeating(max_tokens=64, context=400, n_blocks=80, max_rows=32)
     program.clock = clock = StepClock(lambda n: told(n, n))
-    engine = Engine(program, clock=clock, step_seconds=told)
+    engine = Engine(program, clock=clock, price=Told(told))
     engine.add(Request([1, 2] * 8, SamplingParams(max_tokens=300, temperature=0)))
     while engine.n_accepted < 20:
         engine.step()
@@ -122,7 +123,7 @@ def test_tokens_that_take_no_chunk_are_not_held_back(repeating: Repeating) -> No
     """Samples that share a prompt start at once, however little a step may be stretched."""
     program = repeating(n_blocks=40)
     program.clock = clock = StepClock(lambda n: float(n))
-    engine = Engine(program, clock=clock, step_seconds=lambda n, rows: float(n), speculate=False)
+    engine = Engine(program, clock=clock, price=Told(lambda n, rows: float(n)), speculate=False)
     engine.add(Request([9], SamplingParams(max_tokens=60)))
     engine.step()
     engine.add_samples(Request([1, 2], SamplingParams(max_tokens=9), samples=8))

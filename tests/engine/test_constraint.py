@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from foreknown.engine import Engine, Request, SamplingParams
-from tests.engine.company import alone, run, said
+from tests.engine.company import Told, alone, run, said
 from tests.engine.conftest import ByteDetokenizer
 
 NewProgram = Callable[..., Any]
@@ -109,7 +109,7 @@ def test_it_has_no_drafts(repeating: Callable[..., Any]) -> None:
             pass
 
     params = SamplingParams(max_tokens=60, temperature=0)
-    engine = Engine(repeating(), step_seconds=lambda n, rows: 1.0)
+    engine = Engine(repeating(), price=Told(lambda n, rows: 1.0))
     free = said(list(engine.generate([Request([1, 2] * 8, params)])))
     assert engine.n_drafted
     n_drafted = engine.n_drafted

@@ -16,7 +16,7 @@ from foreknown.engine.block_manager import BlockManager
 from foreknown.engine.integrity import IntegrityError
 from foreknown.engine.scheduler import Scheduler
 from foreknown.errors import ForeknownError, RequestError
-from tests.engine.company import alone, assert_same_in_company, said
+from tests.engine.company import Told, alone, assert_same_in_company, said
 from tests.engine.conftest import ByteDetokenizer
 
 NewProgram = Callable[..., Any]
@@ -96,7 +96,7 @@ def test_outputs_are_the_same_in_any_company(
         program,
         end_ids=end_ids,
         clock=StillClock(),
-        step_seconds=lambda n_tokens, n_rows: 1 + each * (n_tokens - 1),
+        price=Told(lambda n_tokens, n_rows: 1 + each * (n_tokens - 1)),
     )
     assert_same_in_company(engine, requests, expected, data)
 
@@ -110,7 +110,7 @@ class StillClock:
 
 def test_decoding_and_prompt_chunks_share_steps(new_program: NewProgram) -> None:
     program = new_program(max_tokens=10)
-    engine = Engine(program, step_seconds=lambda n_tokens, n_rows: 1.0)
+    engine = Engine(program, price=Told(lambda n_tokens, n_rows: 1.0))
     params = SamplingParams(max_tokens=4, temperature=0)
     engine.add(Request([1, 2], params))
     engine.step()

@@ -7,12 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foreknown.engine.block_manager import BlockManager, blocks_for
+from foreknown.engine.chunk import Chunk
 from foreknown.engine.chunking import Chunking
 from foreknown.engine.detokenizer import NoText
 from foreknown.engine.integrity import check_integrity
+from foreknown.engine.progress import SequenceState
 from foreknown.engine.sampling import SamplingParams
-from foreknown.engine.scheduler import Chunk, Scheduler
-from foreknown.engine.sequence import Sequence, SequenceState
+from foreknown.engine.scheduler import Scheduler
+from foreknown.engine.sequence import Sequence
 from foreknown.engine.step_times import StepTimes
 
 
@@ -31,11 +33,13 @@ def sequence(number: int, n_prompt: int, max_tokens: int, user: str = "") -> Seq
     )
 
 
-def scheduler(n_blocks: int, max_tokens: int, max_rows: int, max_blocks: int = 8) -> Scheduler:
+def scheduler(
+    n_blocks: int, max_tokens: int, max_rows: int, max_blocks: int = 8
+) -> Scheduler[Sequence]:
     return Scheduler(BlockManager(n_blocks, max_rows, max_blocks), max_tokens, max_rows)
 
 
-def compute(chunks: list[Chunk]) -> None:
+def compute(chunks: list[Chunk[Sequence]]) -> None:
     """What a step does to its sequences."""
     for chunk in chunks:
         gives_token = chunk.gives_token

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from foreknown.engine import Engine, Output, Request, SamplingParams
 from foreknown.engine.native_sampling import RowSampling, Sampler
 from foreknown.graph.batch import BLOCK_TOKENS
-from tests.engine.company import assert_same_in_company, said
+from tests.engine.company import Told, assert_same_in_company, said
 from tests.engine.conftest import ByteDetokenizer, StepClock
 
 Repeating = Callable[..., Any]
@@ -49,7 +49,7 @@ def new_engine(program: Any, seconds: Callable[[int], float], **settings: Any) -
     program.clock = StepClock(seconds)
     told = settings.pop("step_seconds", seconds)
     settings = {"new_detokenizer": ByteDetokenizer, **settings}
-    return Engine(program, clock=program.clock, step_seconds=lambda n, rows: told(n), **settings)
+    return Engine(program, clock=program.clock, price=Told(lambda n, rows: told(n)), **settings)
 
 
 @settings(max_examples=80, deadline=None)

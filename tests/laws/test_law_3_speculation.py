@@ -15,6 +15,7 @@ import pytest
 from foreknown.artifact import load_program, open_artifact
 from foreknown.engine import Engine, Output, Request, SamplingParams
 from foreknown.targets.cpu.program import Program
+from tests.engine.company import Told
 
 N_SEQUENCES = 4
 
@@ -39,7 +40,7 @@ def outputs(
 ) -> tuple[list[list[Output]], Engine]:
     """What each request gets, all of them at once."""
     engine = Engine(
-        program, clock=StillClock(), speculate=speculate, step_seconds=lambda n_tokens, n_rows: 1.0
+        program, clock=StillClock(), speculate=speculate, price=Told(lambda n_tokens, n_rows: 1.0)
     )
     names = [engine.add(request) for request in requests]
     found: dict[str, list[Output]] = {name: [] for name in names}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from foreknown.artifact import Artifact, LoadedProgram
     from foreknown.checkpoint import Checkpoint
     from foreknown.engine import Engine
+    from foreknown.plan.price import StepPrice
     from foreknown.report.phase_times import PhaseTimes
 
 
@@ -95,7 +96,7 @@ def open_model(args: argparse.Namespace) -> Iterator[Model]:
             end_ids=checkpoint.generation.eos_token_ids,
             new_detokenizer=checkpoint.tokenizer.detokenizer if checkpoint.has_tokenizer else None,
             speculate=args.speculation,
-            step_seconds=told_seconds(artifact, loaded.program.n_threads),
+            price=told_price(artifact, loaded.program.n_threads),
         )
         assert not checkpoint.has_tokenizer or checkpoint.tokenizer
         resident_before = resident_bytes() - program_bytes
@@ -103,13 +104,13 @@ def open_model(args: argparse.Namespace) -> Iterator[Model]:
         yield Model(artifact, loaded, checkpoint, engine, resident_before, load_ms, phase_times)
 
 
-def told_seconds(artifact: Artifact, threads: int) -> Callable[[int, int], float] | None:
-    """What a step of so many tokens and rows will take; None while this machine is not measured."""
-    from foreknown.report.forecast import step_seconds
+def told_price(artifact: Artifact, threads: int) -> StepPrice | None:
+    """What steps will take on this machine; None while it is not measured."""
+    from foreknown.report.forecast import step_price
     from foreknown.report.host import known_host
 
     machine = known_host(threads)
-    return None if machine is None else step_seconds(artifact, machine)
+    return None if machine is None else step_price(artifact, machine)
 
 
 def _find(

@@ -127,7 +127,7 @@ class BeamSearch:
         """Whether all beams have their rows, so that they can advance."""
         return not any(beam.sequence.n_pending for beam in self._live)
 
-    def advance(self, scheduler: Scheduler) -> bool:
+    def advance(self, scheduler: Scheduler[Sequence]) -> bool:
         """Choose the next beams; whether the search goes on."""
         n_output = self._live[0].sequence.n_output + 1
         following = self._choose(n_output)
@@ -141,7 +141,7 @@ class BeamSearch:
         self._continue(following, scheduler)
         return True
 
-    def finish(self, scheduler: Scheduler) -> None:
+    def finish(self, scheduler: Scheduler[Sequence]) -> None:
         """Take all beams out."""
         for sequence in self.sequences:
             scheduler.finish(sequence)
@@ -197,7 +197,7 @@ class BeamSearch:
     def _end(self, score: float, n_output: int, step: _Step, reason: FinishReason) -> None:
         self._answers.append(_Answer(score / n_output**self._beams.length_penalty, step, reason))
 
-    def _continue(self, following: list[_Beam], scheduler: Scheduler) -> None:
+    def _continue(self, following: list[_Beam], scheduler: Scheduler[Sequence]) -> None:
         """Give every beam a sequence: its parent's if it is the first child, else a spare one."""
         kept: list[_Beam] = []
         more: list[_Beam] = []
@@ -225,7 +225,7 @@ class BeamSearch:
         number = self._first.number + self._n_made
         self._n_made += 1
         made = self._new_sequence(number, self._first.params)
-        made.order = (self._first.order[0], number)
+        made.order = (*self._first.order[:2], number)
         made.beams, made.asks, made.has_started = self, False, True
         made.prompt_rows = None
         return made

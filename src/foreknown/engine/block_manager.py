@@ -145,10 +145,6 @@ class BlockManager:
         if block not in self.copies:  # else its step failed: the block holds nothing yet
             self.prefixes.register(sequence.tail_digest(n_full, n_tail), block)
 
-    def needs_block(self, sequence: Sequence) -> bool:
-        """Whether a running sequence has more tokens than its blocks hold."""
-        return self.places_left(sequence) < 0
-
     def append(self, sequence: Sequence) -> None:
         """Give a running sequence one more block."""
         self._enter(sequence, self._lend())

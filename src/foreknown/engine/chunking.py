@@ -58,8 +58,15 @@ class Chunking:
             return room
         most = self._most.get((n_decoding, room))
         if most is None:
-            most = self._most[n_decoding, room] = self._weigh(n_decoding, room)
+            most = self._most[n_decoding, room] = self._weigh(n_decoding, room, STRETCH)
         return most
+
+    def most_within(self, n_decoding: int, room: int, seconds: float) -> int:
+        """Prompt tokens at most, up to `room`, in a step that is to take so long."""
+        if not n_decoding:
+            return room
+        stretch = max(seconds / self.decode.seconds(n_decoding), 1.0)
+        return self._weigh(n_decoding, room, stretch)
 
     def stretch(self, n_decoding: int, n_tokens: int) -> float:
         """How many times longer a step of so many tokens is than one of the decode tokens alone."""
@@ -93,11 +100,11 @@ class Chunking:
         plain = self._told(n_decoding, n_decoding)
         return self._told(n_tokens, n_decoding + 1) / plain - 1
 
-    def _weigh(self, n_decoding: int, room: int) -> int:
+    def _weigh(self, n_decoding: int, room: int, stretch: float) -> int:
         first, last = min(LEAST, room), room
         while first < last:  # the last size that keeps the limit; the smallest in any case
             middle = (first + last + 1) // 2
-            if self.stretch(n_decoding, n_decoding + middle) <= STRETCH:
+            if self.stretch(n_decoding, n_decoding + middle) <= stretch:
                 first = middle
             else:
                 last = middle - 1

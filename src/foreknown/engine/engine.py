@@ -6,33 +6,45 @@ program runs.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Tokens
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foreknown.engine.beam import BeamSearch
 from foreknown.engine.block_manager import BlockManager, blocks_for
+from foreknown.engine.chunk import Chunk, shape_of
 from foreknown.engine.chunking import Chunking
-from foreknown.engine.clock import Clock, MonotonicClock
+from foreknown.engine.clock import Clock, ClockWatch, MonotonicClock
 from foreknown.engine.detokenizer import Detokenizer
+from foreknown.engine.drift import Drift
 from foreknown.engine.flat_batch import FlatBatch
+from foreknown.engine.foresight import Foresight, InStep
 from foreknown.engine.intake import Intake
 from foreknown.engine.integrity import check_integrity
 from foreknown.engine.native_sampling import Sampler, refusal
 from foreknown.engine.output import FinishReason, Output
 from foreknown.engine.program import Program
+from foreknown.engine.progress import SequenceState
+from foreknown.engine.promises import Foreseen, Promise
 from foreknown.engine.prompt_rows import Pooling
 from foreknown.engine.reading import last_text, read, restrict, stopped_by
 from foreknown.engine.request import Request
-from foreknown.engine.scheduler import Chunk, Scheduler
-from foreknown.engine.sequence import Sequence, SequenceState
+from foreknown.engine.scheduler import Scheduler
+from foreknown.engine.sequence import Sequence
+from foreknown.engine.snapshot import Capacity
 from foreknown.engine.speculation import Speculation
 from foreknown.engine.stats import Stats
-from foreknown.engine.step_times import StepTimes, unmeasured
-from foreknown.errors import ForeknownError
+from foreknown.engine.step_times import StepTimes, told_by
+from foreknown.errors import ForeknownError, RequestError
 from foreknown.graph.batch import BLOCK_TOKENS
+from foreknown.plan.price import Price
+
+LOOK_EVERY_NS = 2_000_000
+"""Steps are compared with what was told of them so often at most."""
 
 
 class Engine:
@@ -46,13 +58,15 @@ class Engine:
         clock: what the time is.
         speculate: guess tokens from those before, and compute the guesses along in one step,
             where that gives more tokens a second. Outputs are the same, only sooner.
-        step_seconds: what a step of so many tokens and rows takes, as forecast; corrected by
-            what the clock shows. None: a cautious guess.
+        price: what a step takes, as forecast; corrected by what the clock shows. None: a cautious
+            guess, and nothing is promised.
+        noise: how far measurements of this machine stray, as a share.
 
     Attributes:
         n_steps: steps that were run.
         n_drafted: tokens that were guessed in them.
         n_accepted: guesses that were right, each a token that cost no step of its own.
+        drift: how far steps are from what was forecast of them.
     """
 
     def __init__(
@@ -63,28 +77,42 @@ class Engine:
         new_detokenizer: Callable[[], Detokenizer] | None = None,
         clock: Clock | None = None,
         speculate: bool = True,
-        step_seconds: Callable[[int, int], float] | None = None,
+        price: Price | None = None,
+        noise: float = 0.05,
     ) -> None:
         self.program = program
         self.end_ids = frozenset(end_ids)
         self.clock: Clock = MonotonicClock() if clock is None else clock
         self.max_length = min(program.context, program.n_blocks * BLOCK_TOKENS)
         self._intake = Intake(program, self.end_ids, new_detokenizer, self.max_length)
-        blocks = BlockManager(
+        self.blocks = BlockManager(
             program.n_blocks,
             program.max_rows,
             blocks_for(self.max_length),
             tails=program.rewindable,
         )
-        told = step_seconds or unmeasured
+        told = told_by(price, program.context)
         times = StepTimes(lambda n_tokens: told(n_tokens, n_tokens))
         self.chunking = Chunking(times, told)
         self.speculation = Speculation(times) if speculate and program.rewindable else None
         self.scheduler = Scheduler(
-            blocks, program.max_tokens, program.max_rows, self.speculation, self.chunking
+            self.blocks,
+            program.max_tokens,
+            program.max_rows,
+            self.speculation,
+            self.chunking,
+            None if price is None else price.seconds,
         )
+        self.drift = Drift(noise)
+        self._price = price
+        self._lock = threading.Lock()
+        self._in_step = InStep()
+        self._foresight = None if price is None else self._foresee_by(price)
+        self._watch = ClockWatch()
+        self._looked_at: tuple[float, int] | None = None  # told seconds, and start, of a step
+        self._next_look_ns = 0
         self.sampler = Sampler(program.library, program.vocab_size, program.max_rows)
-        self._batch = FlatBatch(program.max_tokens, program.max_rows, blocks.tables)
+        self._batch = FlatBatch(program.max_tokens, program.max_rows, self.blocks.tables)
         self._sequences: dict[str, Sequence] = {}
         self._news: list[Output] = []
         self._n_added = 0
@@ -98,7 +126,7 @@ class Engine:
 
     def stats(self) -> Stats:
         """What it is doing now; may be asked from any thread."""
-        scheduler, blocks = self.scheduler, self.scheduler.blocks
+        scheduler, blocks = self.scheduler, self.blocks
         return Stats(
             running=len(scheduler.running),
             waiting=scheduler.n_waiting,
@@ -137,29 +165,81 @@ class Engine:
         Raises:
             RequestError: see `add`; nothing is queued then.
         """
+        foresight = self._foresight
+        if request.objective is not None and foresight is not None and not request.id:
+            request = replace(request, id=f"request-{self._n_added}")
         now_ns = self.clock.now_ns()
-        admitted = self._intake.admit(request, self._n_added, now_ns, self._sequences)
+        with self._lock:
+            commitment = foresight.take(request.id) if foresight is not None else None
+        if commitment is None and request.objective is not None:
+            self.reserve(request)
+            with self._lock:
+                commitment = foresight.take(request.id) if foresight is not None else None
+        admitted = self._intake.admit(request, self._n_added, now_ns, self._sequences, commitment)
         self._n_added += admitted.n_numbers
         first, *followers = admitted.sequences
         for i, request_id in enumerate(admitted.ids):
             self._sequences[request_id] = followers[i - 1] if i and followers else first
-        self.scheduler.add(first, followers)
+        with self._lock:
+            self.scheduler.add(first, followers)
         return admitted.ids
+
+    def foresee(self, request: Request) -> Foreseen:
+        """What a request would take if it came now, at its greatest length.
+
+        Runs nothing; may be asked from any thread.
+
+        Raises:
+            RequestError: it could not be served, or the price of steps is not known.
+        """
+        prompt, max_tokens = self._intake.check(request)
+        return self._foresees().foresee(request, len(prompt), max_tokens)
+
+    def reserve(self, request: Request) -> Promise:
+        """Promise a request what it wants, and keep the time for it until it is added.
+
+        May be asked from any thread, one at a time.
+
+        Args:
+            request: with an id and an objective.
+
+        Raises:
+            NotPromised: it, or an earlier promise, could not be kept.
+            RequestError: it could not be served, or the price of steps is not known.
+        """
+        assert request.objective is not None
+        assert request.id
+        prompt, max_tokens = self._intake.check(request)
+        self._foresees().reserve(request, request.objective, len(prompt), max_tokens)
+        return Promise.of(request.objective)
+
+    def release(self, request_id: str) -> None:
+        """Give back the time that was kept for a request which does not come."""
+        if self._foresight is not None:
+            self._foresight.release(request_id)
 
     def step(self) -> list[Output]:
         """Run one step; the tokens it gave, in scheduling order."""
         start_ns = self.clock.now_ns()
-        chunks = self.scheduler.schedule(start_ns)
+        if self._foresight is not None:
+            self._foresight.look_again(start_ns)
+        with self._lock:
+            chunks = self.scheduler.schedule(start_ns)
+            self._in_step.chunks, self._in_step.start_ns = chunks, start_ns
+        self._compare(chunks, start_ns)
         if chunks:
             try:
-                self.scheduler.blocks.copy_blocks(self.program.copy_block)
+                self.blocks.copy_blocks(self.program.copy_block)
                 batch = self._batch.fill(chunks)
                 logits = self.program.step(batch)
                 chosen = self._sample(logits, chunks)
                 now_ns = self.clock.now_ns()
-                outputs = self._postprocess(chunks, chosen, logits, now_ns)
+                with self._lock:
+                    outputs = self._postprocess(chunks, chosen, logits, now_ns)
             finally:
-                self.scheduler.settle()
+                with self._lock:
+                    self.scheduler.settle()
+                    self._in_step.chunks = ()
             self._learn(len(chunks), len(batch.tokens), len(outputs), now_ns - start_ns)
             self._news += outputs
         news, self._news = self._news, []
@@ -176,10 +256,12 @@ class Engine:
             return False
         now_ns = self.clock.now_ns()
         if sequence.beams is not None:
-            self._news += self._end_search(sequence.beams, now_ns, "cancelled")
+            with self._lock:
+                self._news += self._end_search(sequence.beams, now_ns, "cancelled")
             return True
         text = last_text(sequence)
-        self._finish(sequence)
+        with self._lock:
+            self._finish(sequence)
         self._news.append(
             Output(
                 request_id,
@@ -227,7 +309,7 @@ class Engine:
         """
         check_integrity(self.scheduler)
 
-    def _sample(self, logits: NDArray[np.float32], chunks: list[Chunk]) -> list[int]:
+    def _sample(self, logits: NDArray[np.float32], chunks: list[Chunk[Sequence]]) -> list[int]:
         """What follows the last token of each sequence, and each of its drafts."""
         samplings, positions = [], []
         for sequence, n_tokens, drafts in chunks:
@@ -246,11 +328,15 @@ class Engine:
         return self.sampler.sample(logits, samplings, positions)
 
     def _postprocess(
-        self, chunks: list[Chunk], chosen: list[int], logits: NDArray[np.float32], now_ns: int
+        self,
+        chunks: list[Chunk[Sequence]],
+        chosen: list[int],
+        logits: NDArray[np.float32],
+        now_ns: int,
     ) -> list[Output]:
         outputs: list[Output] = []
         failed: list[BeamSearch] = []
-        blocks, row = self.scheduler.blocks, 0
+        blocks, row = self.blocks, 0
         for chunk in chunks:
             sequence, n_tokens, drafts = chunk
             gives_token = n_tokens == sequence.n_tokens - sequence.n_computed
@@ -304,6 +390,8 @@ class Engine:
             error = sequence.failure or refusal(token, sequence.n_tokens)
             return self._fail(sequence, error, now_ns)
         sequence.append(token)
+        if sequence.first_ns < 0:
+            sequence.first_ns = now_ns
         text, reason = read(sequence, token)
         if sequence.failure is not None:
             return self._fail(sequence, sequence.failure, now_ns)
@@ -329,7 +417,7 @@ class Engine:
         return output
 
     def _read_prompt(
-        self, chunk: Chunk, chosen: list[int], logits: NDArray[np.float32], row: int
+        self, chunk: Chunk[Sequence], chosen: list[int], logits: NDArray[np.float32], row: int
     ) -> int:
         """Read what is wanted of a chunk's rows; the row after them."""
         sequence, rows = chunk.sequence, chunk.sequence.prompt_rows
@@ -396,6 +484,38 @@ class Engine:
             error=error,
             n_cached=sequence.n_cached,
         )
+
+    def _foresee_by(self, price: Price) -> Foresight:
+        program = self.program
+        capacity = Capacity(program.max_tokens, program.max_rows, program.n_blocks, self.max_length)
+        return Foresight(
+            self.scheduler, capacity, price, self.drift, self.clock, self._lock, self._in_step
+        )
+
+    def _foresees(self) -> Foresight:
+        if self._foresight is None:
+            raise RequestError(
+                "what steps take is not known here, so nothing can be promised or forecast",
+                remedy="leave the objective out",
+                field="objective",
+            )
+        return self._foresight
+
+    def _compare(self, chunks: list[Chunk[Sequence]], start_ns: int) -> None:
+        """Hold what a step took, up to the next one's start, against what was told of it.
+
+        Short steps are not looked at each time: that would make them longer.
+        """
+        if self._looked_at is not None:
+            told_s, then_ns = self._looked_at
+            self._looked_at = None
+            self.drift.observe(told_s, (start_ns - then_ns) / 1e9)
+        if not chunks or self._price is None or start_ns < self._next_look_ns:
+            return
+        self._next_look_ns = start_ns + LOOK_EVERY_NS
+        self._watch.look(start_ns)
+        self.drift.clock_jumps = self._watch.n_jumps
+        self._looked_at = self._price.seconds(shape_of(chunks)), start_ns
 
     def _learn(self, n_chunks: int, n_tokens: int, n_outputs: int, took_ns: int) -> None:
         """What a step took and gave, for the decisions about the next ones."""

@@ -69,6 +69,10 @@ class FairTurns:
         if not user.n_queued:
             user.end = user.started_end
 
+    def pass_over(self, turn: int) -> None:
+        """Take note that no newcomer comes before that turn."""
+        self._now = max(self._now, turn)
+
     def restart(self) -> None:
         """Forget everything: there is nobody left whose turn it could be."""
         self._now = 0

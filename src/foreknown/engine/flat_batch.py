@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from foreknown.engine.scheduler import Chunk
+from foreknown.engine.chunk import Chunk
+from foreknown.engine.sequence import Sequence
 from foreknown.graph.batch import Batch
 
 
@@ -21,7 +22,7 @@ class FlatBatch:
         self._counting = np.arange(max_tokens, dtype=np.int32)
         self._decoding: dict[int, Batch] = {}  # by size; all are views of the same arrays
 
-    def fill(self, chunks: list[Chunk]) -> Batch:
+    def fill(self, chunks: list[Chunk[Sequence]]) -> Batch:
         """The batch of these chunks, one after the other.
 
         Rows are the last tokens of chunks that give a token, all drafts, and what is read of
@@ -48,7 +49,7 @@ class FlatBatch:
                     n_rows += 1
         return self._batch(n_tokens, n_rows)
 
-    def _fill_many(self, chunk: Chunk, first: int, last: int) -> None:
+    def _fill_many(self, chunk: Chunk[Sequence], first: int, last: int) -> None:
         sequence, count, drafts = chunk
         start = sequence.n_computed
         self._tokens[first : first + count] = sequence.tokens[start : start + count]

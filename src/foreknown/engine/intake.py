@@ -18,6 +18,7 @@ from foreknown.engine.admission import (
 from foreknown.engine.beam import BeamSearch, search_params
 from foreknown.engine.detokenizer import Detokenizer, NoText
 from foreknown.engine.program import Program
+from foreknown.engine.promises import Commitment
 from foreknown.engine.prompt_rows import Pooling, PromptLogprobs, PromptRows
 from foreknown.engine.request import Request
 from foreknown.engine.sampling import SamplingParams
@@ -59,13 +60,19 @@ class Intake:
         self._new_detokenizer: Callable[[], Detokenizer] = new_detokenizer or NoText
 
     def admit(
-        self, request: Request, number: int, arrival_ns: int, in_use: Container[str]
+        self,
+        request: Request,
+        number: int,
+        arrival_ns: int,
+        in_use: Container[str],
+        commitment: Commitment | None = None,
     ) -> Admitted:
         """The sequences of a request.
 
         Args:
             number: of the first.
             in_use: ids that are taken.
+            commitment: when it was promised to be done.
 
         Raises:
             RequestError: it cannot be served as asked.
@@ -73,7 +80,7 @@ class Intake:
         beams = request.beams
         prompt, max_tokens = self.check(request)
         ids = _new_ids(request, number, in_use)
-        new_sequence = self._maker(request, prompt, max_tokens, arrival_ns)
+        new_sequence = self._maker(request, prompt, max_tokens, arrival_ns, commitment)
         if beams is not None:
             first = new_sequence(number, search_params(request.params, beams))
             BeamSearch(beams, ids, first, request.params, new_sequence)
@@ -98,7 +105,12 @@ class Intake:
         return prompt, max_tokens
 
     def _maker(
-        self, request: Request, prompt: NDArray[np.int32], max_tokens: int, arrival_ns: int
+        self,
+        request: Request,
+        prompt: NDArray[np.int32],
+        max_tokens: int,
+        arrival_ns: int,
+        commitment: Commitment | None,
     ) -> Callable[..., Sequence]:
         """Makes a request's sequences, alike but for (number, params, sample)."""
         given = request.params
@@ -119,6 +131,7 @@ class Intake:
                 detokenizer=self._new_detokenizer(),
                 user=request.user,
                 salt=request.salt,
+                commitment=commitment,
                 constraint=request.new_constraint() if request.new_constraint else None,
                 prompt_rows=_prompt_rows(request, prompt),
             )

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from hashlib import blake2b
 
+from foreknown.engine.block_manager import BlockManager
+from foreknown.engine.progress import SequenceState
 from foreknown.engine.scheduler import Scheduler
-from foreknown.engine.sequence import Sequence, SequenceState
+from foreknown.engine.sequence import Sequence
 from foreknown.errors import ForeknownError
 
 
@@ -15,7 +17,7 @@ class IntegrityError(ForeknownError):
     """The engine's books do not balance: a defect in Foreknown, never of a request."""
 
 
-def check_integrity(scheduler: Scheduler) -> None:
+def check_integrity(scheduler: Scheduler[Sequence]) -> None:
     """Every block and table is accounted for, and every sequence is where it says it is.
 
     Raises:
@@ -32,18 +34,24 @@ def check_integrity(scheduler: Scheduler) -> None:
         _require(order == sorted(set(order)), f"{name} sequences are out of order: {order}")
     _check_blocks(scheduler, held)
     _check_digests(scheduler)
-    tables = sorted([*scheduler.blocks.free_tables, *(s.table for s in running)])
+    blocks = _lender(scheduler)
+    tables = sorted([*blocks.free_tables, *(s.table for s in running)])
     _require(
-        tables == list(range(len(scheduler.blocks.tables))),
+        tables == list(range(len(blocks.tables))),
         f"block tables in use or free: {tables}",
     )
 
 
-def _check_running(scheduler: Scheduler, sequence: Sequence) -> list[int]:
+def _lender(scheduler: Scheduler[Sequence]) -> BlockManager:
+    assert isinstance(scheduler.blocks, BlockManager)
+    return scheduler.blocks
+
+
+def _check_running(scheduler: Scheduler[Sequence], sequence: Sequence) -> list[int]:
     """The blocks of a running sequence."""
     named = f"sequence {sequence.number}"
     _require(sequence.state is SequenceState.RUNNING, f"{named} runs but is {sequence.state}")
-    table: list[int] = scheduler.blocks.tables[sequence.table, : sequence.n_blocks].tolist()
+    table: list[int] = _lender(scheduler).tables[sequence.table, : sequence.n_blocks].tolist()
     _require(len(set(table)) == len(table), f"{named} has a block twice: {table}")
     _require(
         sequence.n_computed <= 16 * len(table) < sequence.n_tokens + 16,
@@ -58,7 +66,7 @@ def _check_running(scheduler: Scheduler, sequence: Sequence) -> list[int]:
     return table
 
 
-def _check_waiting(scheduler: Scheduler) -> None:
+def _check_waiting(scheduler: Scheduler[Sequence]) -> None:
     leaders = {sequence.number: sequence for sequence in (*scheduler.running, *scheduler.waiting)}
     for number, followers in scheduler.followers.items():
         _require(bool(followers), f"nobody waits for sequence {number}")
@@ -77,8 +85,8 @@ def _check_waiting(scheduler: Scheduler) -> None:
         )
 
 
-def _check_blocks(scheduler: Scheduler, held: Counter[int]) -> None:
-    blocks = scheduler.blocks
+def _check_blocks(scheduler: Scheduler[Sequence], held: Counter[int]) -> None:
+    blocks = _lender(scheduler)
     free = [*blocks.blank, *blocks.cached]
     _require(len(set(free)) == len(free), "a block is free twice")
     copied = Counter(blocks.copies.values())
@@ -95,8 +103,9 @@ def _check_blocks(scheduler: Scheduler, held: Counter[int]) -> None:
         _require(held[block] == 1, f"block {block} is to be written, but {held[block]} hold it")
 
 
-def _check_digests(scheduler: Scheduler) -> None:
-    blocks, prefixes = scheduler.blocks, scheduler.blocks.prefixes
+def _check_digests(scheduler: Scheduler[Sequence]) -> None:
+    blocks = _lender(scheduler)
+    prefixes = blocks.prefixes
     known = {digest: block for block, own in prefixes.digests.items() for digest in own}
     _require(known == prefixes.blocks, "digests and blocks do not belong together")
     _require(all(prefixes.digests.values()), "a block is in the prefix cache without a digest")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from foreknown.engine.constraint import Constraint
+from foreknown.engine.promises import Objective
 from foreknown.engine.sampling import SamplingParams
 
 Embed = Literal["", "mean", "last", "first"]
@@ -44,6 +45,7 @@ class Request:
             so many best ones; None: not.
         embed: no answer, but the mean over the prompt's hidden states, or the last or first one.
         beams: beam search; the settings of draws do not matter then.
+        objective: what must be kept; None: whatever comes.
     """
 
     prompt: Sequence[int]
@@ -56,3 +58,4 @@ class Request:
     prompt_logprobs: int | None = None
     embed: Embed = ""
     beams: Beams | None = None
+    objective: Objective | None = None

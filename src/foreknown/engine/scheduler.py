@@ -7,57 +7,61 @@ forecast can run it ahead of time.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Callable
 from collections.abc import Sequence as Tokens
+from math import inf
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Generic, Protocol, TypeVar
 
-from foreknown.engine.block_manager import BlockManager
+from foreknown.engine.block_manager import Found
+from foreknown.engine.chunk import Chunk, P, Room, next_token, shape_of
 from foreknown.engine.chunking import Chunking
+from foreknown.engine.draft import Drafter
 from foreknown.engine.fair_turns import FairTurns
-from foreknown.engine.sequence import Sequence, SequenceState
-from foreknown.engine.speculation import MAX_DRAFTS, Speculation
+from foreknown.engine.progress import PROMISED, UNPROMISED, Progress, SequenceState
+from foreknown.engine.speculation import MAX_DRAFTS
+from foreknown.graph.batch import BLOCK_TOKENS
+from foreknown.plan.price import StepShape
 
 COUNTED_OUTPUT = 256
 """Tokens that an output is counted as at most, when turns are given: few use all they may."""
 
+PACE_SHARE = 0.9
+"""Of the pace that was promised, what a step with prompt tokens may take."""
+
 _order = attrgetter("order")
 
 
-class Chunk(NamedTuple):
-    """The next `n_tokens` pending tokens of a sequence, and guesses of those that follow."""
+_P = TypeVar("_P", bound=Progress, contravariant=True)
 
-    sequence: Sequence
-    n_tokens: int
-    drafts: Tokens[int] = ()
+
+class Blocks(Protocol[_P]):
+    """Who lends blocks of state to sequences; see `BlockManager`."""
 
     @property
-    def gives_token(self) -> bool:
-        """Whether the sequence's next token can be chosen after this step."""
-        return self.n_tokens == self.sequence.n_pending
+    def n_free(self) -> int: ...
+    def find(self, sequence: _P) -> Found | None: ...
+    def allocate(self, sequence: _P, found: Found) -> None: ...
+    def append(self, sequence: _P) -> None: ...
+    def places_left(self, sequence: _P) -> int: ...
+    def trim(self, sequence: _P) -> None: ...
+    def free(self, sequence: _P) -> None: ...
+    def register(self, sequence: _P) -> None: ...
+    def register_tail(self, sequence: _P, n_tokens: int) -> None: ...
 
 
-class Room:
-    """What is left of a step.
+class Drafts(Protocol[P]):
+    """Who guesses tokens; see `Speculation`."""
 
-    Attributes:
-        tokens: of all that it may have.
-        prompt_tokens: of those that prompts and drafts may have.
-        rows: of logits.
-    """
-
-    __slots__ = ("prompt_tokens", "rows", "tokens")
-
-    def __init__(self, tokens: int, rows: int) -> None:
-        self.tokens = self.prompt_tokens = tokens
-        self.rows = rows
-
-    def take(self, n_tokens: int, n_rows: int) -> None:
-        self.tokens -= n_tokens
-        self.prompt_tokens -= n_tokens
-        self.rows -= n_rows
+    @property
+    def has_credit(self) -> bool: ...
+    def look(self, sequences: list[P]) -> list[tuple[int, Drafter]]: ...
+    def depths(
+        self, drafters: list[Drafter], limits: list[int], n_plain: int, room: int
+    ) -> list[int]: ...
 
 
-class Scheduler:
+class Scheduler(Generic[P]):
     """Everybody in turn.
 
     Each step: one token of every decoding sequence, drafts of what may follow it where that is
@@ -67,11 +71,16 @@ class Scheduler:
     overtakes whoever waits, and a newcomer's turn is never before that of one who started: so
     the first in order always advances and every sequence finishes.
 
+    Those who were promised a time come first, in the order in which it is due, and take whatever
+    the others hold. Where both are there, the others have a part in a step only as long as the
+    time that this costs is time to spare: so nobody without a promise can break one.
+
     Args:
         max_tokens: tokens of the largest step.
         max_rows: rows of logits of the largest step, so also sequences at once.
         speculation: gives drafts; None: there are none.
         chunking: says how long prompts may make a step; None: as long as there is room.
+        step_seconds: what a step takes, as forecast; None: promises are made to nobody.
 
     Attributes:
         waiting: in order.
@@ -79,15 +88,17 @@ class Scheduler:
         followers: by the number of another sequence, those who wait for it to compute the prompt
             that they share.
         n_decoding: sequences that the last step computed one token of, and its drafts.
+        spare_s: seconds by which all that was promised may come later, and is still in time.
     """
 
     def __init__(
         self,
-        blocks: BlockManager,
+        blocks: Blocks[P],
         max_tokens: int,
         max_rows: int,
-        speculation: Speculation | None = None,
+        speculation: Drafts[P] | None = None,
         chunking: Chunking | None = None,
+        step_seconds: Callable[[StepShape], float] | None = None,
     ) -> None:
         self.blocks = blocks
         self.max_tokens = max_tokens
@@ -95,13 +106,15 @@ class Scheduler:
         self.max_running = min(max_rows, max_tokens)
         self.speculation = speculation
         self.chunking = chunking
+        self.step_seconds = step_seconds
+        self.spare_s = inf
         self.turns = FairTurns()
-        self.waiting: list[Sequence] = []
-        self.running: list[Sequence] = []
-        self.followers: dict[int, list[Sequence]] = {}
+        self.waiting: list[P] = []
+        self.running: list[P] = []
+        self.followers: dict[int, list[P]] = {}
         self.n_decoding = 0
         self.n_preemptions = 0
-        self._drafted: list[Sequence] = []
+        self._drafted: list[P] = []
 
     @property
     def has_work(self) -> bool:
@@ -112,38 +125,55 @@ class Scheduler:
         """Sequences that do not run yet, or not now."""
         return len(self.waiting) + sum(map(len, self.followers.values()))
 
-    def add(self, sequence: Sequence, followers: Tokens[Sequence] = ()) -> None:
+    def add(self, sequence: P, followers: Tokens[P] = ()) -> None:
         """Queue a sequence, and others of the same prompt that wait until it has computed it."""
         if not self.has_work:
             self.turns.restart()
         for one in (sequence, *followers):
-            one.order = (self.turns.queue(one.user, _cost(one)), one.number)
+            one.order = self._order(one)
         insort(self.waiting, sequence, key=_order)
         if followers:
             self.followers[sequence.number] = list(followers)
 
-    def schedule(self, now_ns: int) -> list[Chunk]:
+    def take_over(self, sequence: P, followers: Tokens[P] = ()) -> None:
+        """Go on with a sequence that was scheduled elsewhere, where it stood there."""
+        queue = self.running if sequence.state is SequenceState.RUNNING else self.waiting
+        insort(queue, sequence, key=_order)
+        self.turns.pass_over(sequence.order[1])
+        if followers:
+            self.followers[sequence.number] = list(followers)
+
+    def schedule(self, now_ns: int) -> list[Chunk[P]]:
         """The chunks of the next step; empty if there is nothing to do.
 
         Args:
             now_ns: the time, for policies that need it.
         """
-        chunks, prompts = self._decode()
-        self.n_decoding = len(chunks)
-        room = Room(self.max_tokens - len(chunks), self.max_rows - len(chunks))
-        if self.chunking is not None and (prompts or self.waiting):
-            room.prompt_tokens = self.chunking.most(len(chunks), room.tokens)
-        if chunks and self.speculation is not None and self.speculation.has_credit:
-            self._add_drafts(chunks, self.speculation, room)
-        for sequence in prompts:
-            if sequence.state is SequenceState.RUNNING:
-                self._add_chunk(chunks, sequence, room)
-        self._start_waiting(chunks, room)
+        chunks: list[Chunk[P]] = []
+        room = Room(self.max_tokens, self.max_rows)
+        self.n_decoding = 0
+        if self.is_mixed:
+            self._fill(chunks, room, PROMISED)
+            self._fill_spare(chunks, room)
+        else:
+            self._fill(chunks, room)
         while self.running and not chunks:
             # All who run wait for others, who wait for blocks.
             self._preempt(self.running[-1])
             self._start_waiting(chunks, room)
         return chunks
+
+    @property
+    def has_promised(self) -> bool:
+        """Whether anybody here was promised a time."""
+        return any(queue[0].is_promised for queue in (self.running, self.waiting) if queue)
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether some were promised a time and others were not."""
+        return self.has_promised and any(
+            not queue[-1].is_promised for queue in (self.running, self.waiting) if queue
+        )
 
     def settle(self) -> None:
         """Take back the blocks that only drafts needed; after every step, even a failed one."""
@@ -151,7 +181,7 @@ class Scheduler:
             self.blocks.trim(sequence)
         self._drafted.clear()
 
-    def prompt_computed(self, sequence: Sequence) -> None:
+    def prompt_computed(self, sequence: P) -> None:
         """Remember a running sequence's prompt, and let those go on who waited for it."""
         n_prompt = sequence.n_prompt
         self.blocks.register(sequence)
@@ -159,10 +189,10 @@ class Scheduler:
         # Whoever has the same prompt computes its last token at least.
         self.blocks.register_tail(sequence, n_prompt - 1)
         for follower in self.followers.pop(sequence.number, ()):
-            follower.prompt_rows, follower.prompt_logprobs = None, sequence.prompt_logprobs
+            follower.follow(sequence)
             insort(self.waiting, follower, key=_order)
 
-    def finish(self, sequence: Sequence) -> None:
+    def finish(self, sequence: P) -> None:
         """Take a sequence out, wherever it is."""
         if sequence.state is SequenceState.FINISHED:
             return
@@ -174,7 +204,7 @@ class Scheduler:
             if followers[1:]:
                 self.followers[followers[0].number] = followers[1:]
 
-    def withdraw(self, sequence: Sequence) -> None:
+    def withdraw(self, sequence: P) -> None:
         """Take a sequence out for a while, or one that is out already."""
         if sequence.state is SequenceState.RUNNING:
             self.blocks.register(sequence)
@@ -188,13 +218,14 @@ class Scheduler:
             self._leave_leader(sequence)
         if not sequence.has_started:
             sequence.has_started = True
-            self.turns.leave(sequence.user)
+            if not sequence.is_promised:
+                self.turns.leave(sequence.user)
 
-    def put_back(self, sequence: Sequence) -> None:
+    def put_back(self, sequence: P) -> None:
         """Queue a sequence again that was withdrawn."""
         insort(self.waiting, sequence, key=_order)
 
-    def _leave_leader(self, sequence: Sequence) -> None:
+    def _leave_leader(self, sequence: P) -> None:
         for leader, followers in self.followers.items():
             if sequence in followers:
                 followers.remove(sequence)
@@ -202,21 +233,92 @@ class Scheduler:
                     del self.followers[leader]
                 return
 
-    def _decode(self) -> tuple[list[Chunk], list[Sequence]]:
+    def _order(self, sequence: P) -> tuple[int, int, int]:
+        """A newcomer's place."""
+        if sequence.commitment is not None:
+            return PROMISED, sequence.commitment.order_ns, sequence.number
+        return UNPROMISED, self.turns.queue(sequence.user, _cost(sequence)), sequence.number
+
+    def _fill(self, chunks: list[Chunk[P]], room: Room, rank: int | None = None) -> None:
+        """Let everybody have a part in a step, or all of one rank."""
+        decoding, prompts = self._decode(rank)
+        chunks += decoding
+        self.n_decoding += len(decoding)
+        room.take(len(decoding), len(decoding))
+        if prompts or self.waiting:
+            room.prompt_tokens = self._prompt_tokens(decoding, room.tokens)
+        if rank is None and decoding and self.speculation and self.speculation.has_credit:
+            self._add_drafts(chunks, self.speculation, room)
+        self._add_prompts(chunks, prompts, room, rank)
+
+    def _fill_spare(self, chunks: list[Chunk[P]], room: Room) -> None:
+        """Let those who were promised nothing have a part, as far as there is time to spare."""
+        assert self.step_seconds is not None
+        before_s = self.step_seconds(shape_of(chunks))
+        decoding, prompts = self._decode(UNPROMISED)
+        decoding = decoding[: min(room.tokens, room.rows)]
+        spent_s = self.step_seconds(shape_of([*chunks, *decoding])) - before_s
+        if spent_s > self.spare_s:
+            return
+        chunks += decoding
+        self.n_decoding += len(decoding)
+        room.take(len(decoding), len(decoding))
+        if self.chunking is not None:
+            most = min(room.tokens, self.chunking.most(self.n_decoding, room.tokens))
+            room.prompt_tokens = self._affordable(chunks, most, before_s + self.spare_s)
+        self._add_prompts(chunks, prompts, room, UNPROMISED)
+        self.spare_s -= self.step_seconds(shape_of(chunks)) - before_s
+
+    def _affordable(self, chunks: list[Chunk[P]], most: int, limit_s: float) -> int:
+        """Prompt tokens that a step may have besides, if it is to take no longer than that."""
+        assert self.step_seconds is not None
+        step, n_tokens = shape_of(chunks), most
+        while n_tokens > 0:
+            tokens = step.tokens + n_tokens
+            context = step.kept + n_tokens
+            longer = StepShape(tokens, step.rows + 1, step.attended + n_tokens * context, context)
+            if self.step_seconds(longer) <= limit_s:
+                break
+            n_tokens //= 2
+        return n_tokens
+
+    def _prompt_tokens(self, decoding: list[Chunk[P]], room: int) -> int:
+        """How many tokens of prompts the others bear in a step.
+
+        Those who were promised a pace bear what keeps it, those who were promised only an end bear
+        all: whether it comes in time was looked at before it was promised.
+        """
+        if self.chunking is None:
+            return room
+        if not self.has_promised:
+            return self.chunking.most(len(decoding), room)
+        paces = [
+            chunk.sequence.commitment.pace_ns
+            for chunk in decoding
+            if chunk.sequence.commitment and chunk.sequence.commitment.pace_ns
+        ]
+        if not paces:
+            return room
+        return self.chunking.most_within(len(decoding), room, PACE_SHARE * min(paces) / 1e9)
+
+    def _decode(self, rank: int | None) -> tuple[list[Chunk[P]], list[P]]:
         """A token of everyone who decodes; and who has more than one to compute."""
         chunks, prompts = [], []
         for sequence in tuple(self.running):
-            n_pending = sequence.n_tokens - sequence.n_computed
+            if rank is not None and sequence.order[0] != rank:
+                continue
+            n_tokens = sequence.n_tokens
+            n_pending = n_tokens - sequence.n_computed
             if n_pending > 1:
                 prompts.append(sequence)
             if n_pending != 1 or sequence.state is not SequenceState.RUNNING:
                 continue
-            if self.blocks.needs_block(sequence) and not self._append_block(sequence):
+            if n_tokens > sequence.n_blocks * BLOCK_TOKENS and not self._append_block(sequence):
                 continue
-            chunks.append(Chunk(sequence, 1))
+            chunks.append(next_token(sequence))
         return chunks, prompts
 
-    def _add_drafts(self, chunks: list[Chunk], speculation: Speculation, room: Room) -> None:
+    def _add_drafts(self, chunks: list[Chunk[P]], speculation: Drafts[P], room: Room) -> None:
         """Give decoding sequences what drafts they may have at nobody's expense.
 
         Half of the step's room is left to prompts, and a row to each sequence that may run.
@@ -237,7 +339,7 @@ class Scheduler:
             chunks[index] = Chunk(sequence, 1, drafter.propose(n_drafts))
             room.take(n_drafts, n_drafts)
 
-    def _draft_limits(self, sequences: list[Sequence]) -> list[int]:
+    def _draft_limits(self, sequences: list[P]) -> list[int]:
         """For each sequence, drafts that neither its end nor a want of blocks makes useless.
 
         Whoever waits is waiting for blocks: then drafts get no more than what is held anyway.
@@ -251,12 +353,19 @@ class Scheduler:
             limits.append(limit)
         return limits
 
-    def _add_chunk(self, chunks: list[Chunk], sequence: Sequence, room: Room) -> None:
+    def _add_prompts(
+        self, chunks: list[Chunk[P]], prompts: list[P], room: Room, rank: int | None
+    ) -> None:
+        for sequence in prompts:
+            if sequence.state is SequenceState.RUNNING:
+                self._add_chunk(chunks, sequence, room)
+        self._start_waiting(chunks, room, rank)
+
+    def _add_chunk(self, chunks: list[Chunk[P]], sequence: P, room: Room) -> None:
         """As much of a sequence's prompt as there is room for; a lone token spoils nothing."""
         n_pending = sequence.n_pending
         n_tokens = min(n_pending, room.tokens, max(room.prompt_tokens, n_pending == 1))
-        rows = sequence.prompt_rows
-        if rows is not None and rows.each:
+        if sequence.reads_each:
             n_tokens = n_rows = min(n_tokens, room.rows)
         elif room.rows:
             n_rows = 1
@@ -266,10 +375,12 @@ class Scheduler:
             chunks.append(Chunk(sequence, n_tokens))
             room.take(n_tokens, n_rows)
 
-    def _start_waiting(self, chunks: list[Chunk], room: Room) -> None:
-        while self.waiting and room.tokens and room.rows and len(self.running) < self.max_running:
+    def _start_waiting(self, chunks: list[Chunk[P]], room: Room, rank: int | None = None) -> None:
+        while self.waiting and room.tokens and room.rows:
             sequence = self.waiting[0]
-            found = self.blocks.find(sequence)
+            if rank is not None and sequence.order[0] != rank:
+                break
+            found = self._find(sequence, room)
             if found is None:
                 break
             if room.prompt_tokens <= 0 and sequence.n_tokens - found.n_tokens > 1:
@@ -278,12 +389,26 @@ class Scheduler:
             self.blocks.allocate(sequence, found)
             if not sequence.has_started:
                 sequence.has_started = True
-                self.turns.start(sequence.user, sequence.order[0], _cost(sequence))
+                if not sequence.is_promised:
+                    self.turns.start(sequence.user, sequence.order[1], _cost(sequence))
             sequence.state = SequenceState.RUNNING
             insort(self.running, sequence, key=_order)
             self._add_chunk(chunks, sequence, room)
 
-    def _append_block(self, sequence: Sequence) -> bool:
+    def _find(self, sequence: P, room: Room) -> Found | None:
+        """What is there of a waiting sequence; None if it cannot start now.
+
+        Whoever was promised a time starts in the place of those who were not.
+        """
+        while True:
+            found = self.blocks.find(sequence) if len(self.running) < self.max_running else None
+            if found is not None or room.prompt_tokens <= 0:
+                return found
+            if not sequence.is_promised or not self.running or self.running[-1].is_promised:
+                return None
+            self._preempt(self.running[-1])
+
+    def _append_block(self, sequence: P) -> bool:
         """One more block for a sequence; False if it was itself the last in order and gave way."""
         while not self.blocks.n_free:
             last = self.running[-1]
@@ -293,23 +418,19 @@ class Scheduler:
         self.blocks.append(sequence)
         return True
 
-    def _preempt(self, sequence: Sequence) -> None:
+    def _preempt(self, sequence: P) -> None:
         self._stop(sequence)
         insort(self.waiting, sequence, key=_order)
         self.n_preemptions += 1
 
-    def _stop(self, sequence: Sequence) -> None:
+    def _stop(self, sequence: P) -> None:
         """Take back what a running sequence holds; all its tokens are to be computed again."""
         self.running.remove(sequence)
         self.blocks.free(sequence)
-        sequence.n_computed = 0
-        if sequence.prompt_rows is not None:
-            sequence.prompt_rows.restart()
-        sequence.state = SequenceState.WAITING
+        sequence.restart()
 
 
-def _cost(sequence: Sequence) -> int:
+def _cost(sequence: Progress) -> int:
     """Tokens that it may take to compute; a prompt that others share counts once."""
-    width = 1 if sequence.beams is None else sequence.beams.width
     n_output = min(sequence.max_tokens, COUNTED_OUTPUT)
-    return (sequence.n_prompt if sequence.asks else 1) + width * n_output
+    return (sequence.n_prompt if sequence.asks else 1) + sequence.n_beams * n_output

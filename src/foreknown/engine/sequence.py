@@ -1,8 +1,7 @@
-"""One generation: its tokens, how far they are computed, and where its state lies."""
+"""One generation: its tokens, how they are chosen and read, and where its state lies."""
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +13,8 @@ from foreknown.engine.draft import Drafter
 from foreknown.engine.native_sampling import RowSampling
 from foreknown.engine.output import TokenLogprob
 from foreknown.engine.prefix_cache import chained_digest, root_digest
+from foreknown.engine.progress import Progress
+from foreknown.engine.promises import Commitment
 from foreknown.engine.prompt_rows import PromptRows
 from foreknown.engine.sampling import SamplingParams
 from foreknown.engine.stop_strings import StopStrings
@@ -24,23 +25,14 @@ if TYPE_CHECKING:
     from foreknown.engine.beam import BeamSearch
 
 
-class SequenceState(Enum):
-    WAITING = "waiting"  # holds no blocks
-    RUNNING = "running"  # holds blocks for all its tokens
-    FINISHED = "finished"  # holds no blocks, ever again
-
-
-class Sequence:
-    """Tokens 0 to n_tokens - 1 are known; the state of the first n_computed lies in its blocks.
-
-    A step computes any number of the pending ones; the logits of the last give one more token.
-    So a prompt in chunks, decoding, and computing again after preemption are the same thing.
+class Sequence(Progress):
+    """One generation, whose progress the scheduler sees.
 
     Attributes:
-        number: order of arrival.
-        order: (turn, number); the engine serves lower ones first. The turn comes with its queue.
         tokens: i32[n_prompt + max_tokens], prompt then output; entries past n_tokens are unused.
         last_token: tokens[n_tokens - 1].
+        arrival_ns: when it was asked for.
+        first_ns: when its first token came; -1: not yet.
         stop_ids: tokens that end it.
         constraint: what its output must obey.
         prompt_rows: what is read of its prompt's rows; None if nothing is, or no more.
@@ -48,47 +40,32 @@ class Sequence:
         beams: the search that it is a part of.
         failure: why it cannot go on.
         drafter: guesses what comes next; None while nobody asked it to.
-        asks: whether its prompt counts among those looked for in the prefix cache.
-        n_cached: tokens of its prompt that were found computed when it first started.
-        has_started: whether it ever ran.
         table: row of the block manager's tables while running, else -1.
-        n_blocks: blocks held.
-        n_registered: of these, full ones that the prefix cache was told of.
+        n_registered: of its blocks, full ones that the prefix cache was told of.
     """
 
     __slots__ = (
         "_digests",
         "_root",
         "arrival_ns",
-        "asks",
         "beams",
         "constraint",
         "detokenizer",
         "drafter",
         "failure",
-        "has_started",
+        "first_ns",
         "last_token",
-        "max_tokens",
-        "n_blocks",
-        "n_cached",
-        "n_computed",
-        "n_prompt",
         "n_registered",
-        "n_tokens",
-        "number",
-        "order",
         "params",
         "prompt_logprobs",
         "prompt_rows",
         "request_id",
         "salt",
         "sampling",
-        "state",
         "stop_ids",
         "stop_strings",
         "table",
         "tokens",
-        "user",
     )
 
     def __init__(
@@ -105,16 +82,15 @@ class Sequence:
         *,
         user: str = "",
         salt: str = "",
+        commitment: Commitment | None = None,
         constraint: Constraint | None = None,
         prompt_rows: PromptRows | None = None,
     ) -> None:
+        super().__init__(number, len(prompt), max_tokens, user=user, commitment=commitment)
         self.request_id = request_id
-        self.number = number
-        self.order = (0, number)
-        self.arrival_ns = arrival_ns
-        self.user, self.salt = user, salt
+        self.arrival_ns, self.first_ns = arrival_ns, -1
+        self.salt = salt
         self.params = params
-        self.max_tokens = max_tokens
         self.stop_ids = stop_ids
         self.detokenizer = detokenizer
         self.stop_strings = StopStrings(params.stop)
@@ -124,31 +100,14 @@ class Sequence:
         self.prompt_logprobs: tuple[TokenLogprob, ...] | None = None
         self.beams: BeamSearch | None = None
         self.failure: ForeknownError | None = None
-        self.n_prompt = len(prompt)
         self.tokens = np.empty(self.n_prompt + max_tokens, np.int32)
         self.tokens[: self.n_prompt] = prompt
-        self.n_tokens = self.n_prompt
         self.last_token = int(prompt[-1])
-        self.n_computed = 0
         self.drafter: Drafter | None = None
-        self.asks = True
-        self.n_cached = 0
-        self.has_started = False
-        self.state = SequenceState.WAITING
         self.table = -1
-        self.n_blocks = 0
         self.n_registered = 0
         self._root = root_digest(salt)
         self._digests: list[bytes] = []
-
-    @property
-    def n_pending(self) -> int:
-        """Known tokens whose state is not computed; 1 while decoding."""
-        return self.n_tokens - self.n_computed
-
-    @property
-    def n_output(self) -> int:
-        return self.n_tokens - self.n_prompt
 
     @property
     def output(self) -> list[int]:
@@ -164,6 +123,23 @@ class Sequence:
     def reuses(self) -> bool:
         """Whether it may start with state that others computed: not if its rows are wanted."""
         return self.prompt_rows is None or not self.prompt_rows.from_start
+
+    @property
+    def n_beams(self) -> int:
+        return 1 if self.beams is None else self.beams.width
+
+    @property
+    def reads_each(self) -> bool:
+        return self.prompt_rows is not None and self.prompt_rows.each
+
+    def restart(self) -> None:
+        super().restart()
+        if self.prompt_rows is not None:
+            self.prompt_rows.restart()
+
+    def follow(self, leader: Progress) -> None:
+        assert isinstance(leader, Sequence)
+        self.prompt_rows, self.prompt_logprobs = None, leader.prompt_logprobs
 
     def append(self, token: int) -> None:
         """One more token, chosen from the last one's logits."""

@@ -6,6 +6,8 @@ from bisect import bisect_left, insort
 from collections.abc import Callable
 from functools import cache
 
+from foreknown.plan.price import Price, StepShape
+
 _MEMORY = 16
 """Steps of one size after which old ones fade: contexts grow, neighbours come and go."""
 _FIRST = 4
@@ -19,6 +21,14 @@ _FORGET = 256
 def unmeasured(n_tokens: int, n_rows: int) -> float:
     """For a machine that nobody measured: each further token costs a quarter of the first."""
     return 1 + (n_tokens - 1) / 4
+
+
+def told_by(price: Price | None, context: int) -> Callable[[int, int], float]:
+    """What a step of so many tokens and rows takes where each attends to half of the context."""
+    if price is None:
+        return unmeasured
+    half = context / 2
+    return lambda tokens, rows: price.seconds(StepShape(tokens, rows, tokens * half, rows * half))
 
 
 class StepTimes:

@@ -1,0 +1,68 @@
+"""What a step computes of one sequence, and what is left of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Sequence as Tokens
+from typing import Generic, NamedTuple, TypeVar
+
+from foreknown.engine.progress import Progress
+from foreknown.plan.price import StepShape
+
+P = TypeVar("P", bound=Progress)
+
+
+class Chunk(NamedTuple, Generic[P]):
+    """The next `n_tokens` pending tokens of a sequence, and guesses of those that follow."""
+
+    sequence: P
+    n_tokens: int
+    drafts: Tokens[int] = ()
+
+    @property
+    def gives_token(self) -> bool:
+        """Whether the sequence's next token can be chosen after this step."""
+        return self.n_tokens == self.sequence.n_pending
+
+
+def next_token(sequence: P) -> Chunk[P]:
+    """Chunk(sequence, 1), in half the time: there is one for each token."""
+    return tuple.__new__(Chunk, (sequence, 1, ()))
+
+
+class Room:
+    """What is left of a step.
+
+    Attributes:
+        tokens: of all that it may have.
+        prompt_tokens: of those that prompts and drafts may have.
+        rows: of logits.
+    """
+
+    __slots__ = ("prompt_tokens", "rows", "tokens")
+
+    def __init__(self, tokens: int, rows: int) -> None:
+        self.tokens = self.prompt_tokens = tokens
+        self.rows = rows
+
+    def take(self, n_tokens: int, n_rows: int) -> None:
+        self.tokens -= n_tokens
+        self.prompt_tokens -= n_tokens
+        self.rows -= n_rows
+
+
+def shape_of(chunks: Iterable[Chunk[P]]) -> StepShape:
+    """What the price of a step of these chunks depends on."""
+    tokens = rows = attended = kept = 0
+    for sequence, n_tokens, drafts in chunks:
+        start = sequence.n_computed
+        n_rows = n_tokens if sequence.reads_each else n_tokens == sequence.n_tokens - start
+        if drafts:
+            n_tokens += len(drafts)
+            n_rows += len(drafts)
+        end = start + n_tokens
+        tokens += n_tokens
+        rows += n_rows
+        attended += n_tokens * (start + 1 + end) // 2
+        kept += end
+    return StepShape(tokens, rows, attended, kept)

@@ -1,0 +1,174 @@
+"""What the engine says of requests that have not come, and keeps for those it promised a time.
+
+Everything here may be asked from any thread: a copy of where the scheduler stands is taken under
+the engine's lock, in microseconds, and run ahead outside of it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence as Chunks
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+
+from foreknown.engine.chunk import Chunk, shape_of
+from foreknown.engine.clock import Clock
+from foreknown.engine.drift import Drift
+from foreknown.engine.progress import PROMISED
+from foreknown.engine.promise_book import PromiseBook
+from foreknown.engine.promises import Commitment, Foreseen, Objective, committed
+from foreknown.engine.rehearsed import Rehearsed, rehearsed
+from foreknown.engine.request import Request
+from foreknown.engine.scheduler import Scheduler
+from foreknown.engine.sequence import Sequence
+from foreknown.engine.snapshot import Capacity, Snapshot, take_snapshot
+from foreknown.plan.price import Price
+
+LOOK_AGAIN_NS = 20_000_000
+"""While those who were promised nothing run beside others, what is to spare is looked at so often."""
+_FIRST_NUMBER = 1 << 40
+"""Of those who have not come yet: behind all who have."""
+
+
+@dataclass
+class InStep:
+    """The step that the engine is in; no chunks: none."""
+
+    chunks: Chunks[Chunk[Sequence]] = ()
+    start_ns: int = 0
+
+
+class Foresight:
+    """An engine's view of what is to come.
+
+    Args:
+        lock: guards the scheduler and everything here.
+        in_step: kept up to date by the engine.
+        price: what steps take, as forecast.
+        drift: how far that is from what they take.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler[Sequence],
+        capacity: Capacity,
+        price: Price,
+        drift: Drift,
+        clock: Clock,
+        lock: threading.Lock,
+        in_step: InStep,
+    ) -> None:
+        assert scheduler.chunking is not None
+        self._scheduler, self._price, self._drift = scheduler, price, drift
+        self._clock, self._lock, self._in_step = clock, lock, in_step
+        self._book = PromiseBook(capacity, price.seconds, scheduler.chunking, drift)
+        self._expected: dict[str, list[Rehearsed]] = {}
+        self._numbers = count(_FIRST_NUMBER)
+        self._look_again_ns = 0
+
+    @property
+    def n_expected(self) -> int:
+        """Requests that were promised a time and have not come yet."""
+        return len(self._expected)
+
+    def foresee(self, request: Request, n_prompt: int, max_tokens: int) -> Foreseen:
+        """What a request would take if it came now."""
+        newcomers = self._newcomers(request, n_prompt, max_tokens)
+        if request.objective is not None:
+            commitment = committed(request.objective, newcomers[0].arrival_ns)
+            newcomers = [one.wanting(commitment) for one in newcomers]
+        return self._book.foresee(self._snapshot(), newcomers)
+
+    def reserve(
+        self, request: Request, objective: Objective, n_prompt: int, max_tokens: int
+    ) -> None:
+        """Keep the time that a request needs.
+
+        Raises:
+            NotPromised: there is none, or not in time.
+        """
+        newcomers = self._newcomers(request, n_prompt, max_tokens)
+        granted = self._book.commit(self._snapshot(), newcomers, objective)
+        order = (PROMISED, granted.commitment.order_ns)
+        for one in newcomers:
+            one.commitment, one.order = granted.commitment, (*order, one.number)
+        with self._lock:
+            self._expected[request.id] = newcomers
+            self._scheduler.spare_s = granted.spare_s
+
+    def take(self, request_id: str) -> Commitment | None:
+        """What was promised to a request that comes now; under the engine's lock."""
+        newcomers = self._expected.pop(request_id, None)
+        return newcomers[0].commitment if newcomers else None
+
+    def release(self, request_id: str) -> None:
+        """Forget a request that does not come; nothing happens if nothing was promised to it."""
+        with self._lock:
+            self._expected.pop(request_id, None)
+
+    def look_again(self, now_ns: int) -> None:
+        """See what is to spare for those who were promised nothing, if it is time to."""
+        if not self._scheduler.is_mixed or now_ns < self._look_again_ns:
+            return
+        spare_s = self._book.spare_s(self._snapshot())
+        took_ns = self._clock.now_ns() - now_ns
+        with self._lock:
+            self._scheduler.spare_s = spare_s
+        self._look_again_ns = now_ns + max(LOOK_AGAIN_NS, 20 * took_ns)
+
+    def _newcomers(self, request: Request, n_prompt: int, max_tokens: int) -> list[Rehearsed]:
+        """A request's answers; the first computes the prompt that all share."""
+        n_answers = request.samples if request.beams is None else request.beams.width
+        arrival_ns = self._clock.now_ns()
+        each = request.embed == "mean" or request.prompt_logprobs is not None
+        newcomers = [
+            Rehearsed(
+                next(self._numbers),
+                n_prompt,
+                max_tokens,
+                arrival_ns,
+                user=request.user,
+                reads_each=each and i == 0,
+            )
+            for i in range(n_answers)
+        ]
+        for one in newcomers[1:]:
+            one.asks = False
+        return newcomers
+
+    def _snapshot(self) -> Snapshot:
+        """Where the scheduler stands when its step is done."""
+        with self._lock:
+            now_ns = self._clock.now_ns()
+            step = self._in_step
+            if step.chunks:
+                told_s = self._price.seconds(shape_of(step.chunks)) * self._drift.ratio
+                end_ns = max(now_ns, step.start_ns + round(told_s * 1e9))
+            else:
+                end_ns = now_ns
+            return take_snapshot(
+                self._scheduler,
+                partial(_copy, now_ns=now_ns),
+                now_ns=end_ns,
+                in_step=step.chunks,
+                expected=[one for own in self._expected.values() for one in own],
+            )
+
+
+def _copy(sequence: Sequence, now_ns: int) -> Rehearsed:
+    """A sequence to be run ahead; of a promise that is broken already no more is expected."""
+    copy = rehearsed(sequence, sequence.arrival_ns, sequence.first_ns)
+    commitment = copy.commitment
+    if commitment is not None and _is_broken(commitment, copy, now_ns):
+        copy.commitment = None
+    return copy
+
+
+def _is_broken(commitment: Commitment, one: Rehearsed, now_ns: int) -> bool:
+    late = commitment.last_ns is not None and now_ns > commitment.last_ns
+    if one.first_ns < 0:
+        return late or (commitment.first_ns is not None and now_ns > commitment.first_ns)
+    if commitment.pace_ns is not None:  # the next token would be too late already
+        late |= now_ns - one.first_ns > commitment.pace_ns * one.n_output
+    return late

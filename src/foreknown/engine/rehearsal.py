@@ -1,0 +1,185 @@
+"""Runs traffic on the virtual clock: the scheduler that serves, the price of its steps, no program.
+
+So a forecast or a simulation is the engine itself, run ahead of time. Drafts are left out: which
+of them will be right depends on the text, and without them all comes later, never sooner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from foreknown.engine.block_count import PrefixCount
+from foreknown.engine.block_manager import blocks_for
+from foreknown.engine.chunking import Chunking
+from foreknown.engine.drift import Drift
+from foreknown.engine.promise_book import PromiseBook
+from foreknown.engine.promises import NotPromised, Objective, Promise
+from foreknown.engine.rehearsed import Rehearsed
+from foreknown.engine.scheduler import Scheduler
+from foreknown.engine.snapshot import Capacity, Snapshot, take_snapshot
+from foreknown.engine.step_times import StepTimes, told_by
+from foreknown.engine.virtual_engine import VirtualEngine
+from foreknown.errors import DoesNotFit
+from foreknown.plan.price import Price
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A request of some traffic.
+
+    Attributes:
+        time_ns: when it comes.
+        n_prompt: tokens that go in.
+        n_output: tokens that come out; 0: none, only its state is wanted.
+        objective: what it wants to be promised; None: nothing.
+        user: whose it is.
+        prefix: names of the blocks of 16 tokens that its prompt begins with: equal names are
+            equal text, which is computed once while the blocks are kept.
+    """
+
+    time_ns: int
+    n_prompt: int
+    n_output: int
+    objective: Objective | None = None
+    user: str = ""
+    prefix: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it.
+
+    Attributes:
+        first_ns: when its first token came; of a refused one, when it came itself.
+        last_ns: when its last token came.
+        n_cached: tokens of its prompt that were found computed.
+        refused: whether what it wanted could not be promised.
+        kept: whether what was promised was kept; None: nothing was.
+    """
+
+    arrival: Arrival
+    first_ns: int
+    last_ns: int
+    n_cached: int = 0
+    refused: bool = False
+    kept: bool | None = None
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What came of some traffic.
+
+    Attributes:
+        outcomes: in order of arrival.
+        busy_ns: spent in steps.
+        end_ns: when the last token came.
+        n_steps: that were taken.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    busy_ns: int
+    end_ns: int
+    n_steps: int
+
+
+def rehearse(
+    arrivals: Iterable[Arrival],
+    capacity: Capacity,
+    price: Price,
+    *,
+    margin: float = 0.0,
+    progress: Callable[[int], None] = lambda n_arrived: None,
+) -> Rehearsal:
+    """Serve traffic on the virtual clock.
+
+    Args:
+        arrivals: by time.
+        margin: share that promises add to what is forecast.
+        progress: told how many have come.
+
+    Raises:
+        DoesNotFit: a request is longer than the context or than all blocks.
+    """
+    traffic = _Traffic(capacity, price, margin)
+    for number, arrival in enumerate(arrivals):
+        _require_fit(number, arrival, capacity)
+        traffic.take(number, arrival)
+        progress(number + 1)
+    return traffic.end()
+
+
+class _Traffic:
+    """An engine on the virtual clock, and what came to it."""
+
+    def __init__(self, capacity: Capacity, price: Price, margin: float) -> None:
+        told = told_by(price, capacity.context)
+        chunking = Chunking(StepTimes(lambda n_tokens: told(n_tokens, n_tokens)), told)
+        blocks = PrefixCount(capacity.n_blocks)
+        self._scheduler = Scheduler[Rehearsed](
+            blocks,
+            capacity.max_tokens,
+            capacity.max_rows,
+            chunking=chunking,
+            step_seconds=price.seconds,
+        )
+        self._engine = VirtualEngine(
+            self._scheduler, blocks, price.seconds, every_mixed=self._look_again
+        )
+        drift = Drift.told(margin)
+        self._book = PromiseBook(capacity, price.seconds, chunking, drift)
+        self._came: list[tuple[Arrival, Rehearsed | None]] = []
+
+    def take(self, number: int, arrival: Arrival) -> None:
+        """A request comes."""
+        self._engine.run(arrival.time_ns)
+        one = Rehearsed(
+            number,
+            arrival.n_prompt,
+            arrival.n_output,
+            arrival.time_ns,
+            user=arrival.user,
+            prefix=arrival.prefix,
+        )
+        if arrival.objective is not None:
+            try:
+                granted = self._book.commit(self._snapshot(), (one,), arrival.objective)
+            except NotPromised:
+                self._came.append((arrival, None))
+                return
+            one.commitment, self._scheduler.spare_s = granted
+        self._came.append((arrival, one))
+        self._scheduler.add(one)
+
+    def end(self) -> Rehearsal:
+        """Let all come to their ends."""
+        self._engine.run()
+        outcomes = tuple(_outcome(arrival, one) for arrival, one in self._came)
+        end_ns = max((outcome.last_ns for outcome in outcomes), default=0)
+        return Rehearsal(outcomes, self._engine.busy_ns, end_ns, self._engine.n_steps)
+
+    def _snapshot(self) -> Snapshot:
+        return take_snapshot(self._scheduler, Rehearsed.again, now_ns=self._engine.now_ns)
+
+    def _look_again(self) -> None:
+        self._scheduler.spare_s = self._book.spare_s(self._snapshot())
+
+
+def _outcome(arrival: Arrival, one: Rehearsed | None) -> Outcome:
+    if one is None:
+        return Outcome(arrival, arrival.time_ns, arrival.time_ns, refused=True)
+    kept = None
+    if arrival.objective is not None:
+        promise = Promise.of(arrival.objective)
+        kept = promise.kept(one.ttft_ms, one.tpot_ms, one.total_ms)
+    return Outcome(arrival, one.first_ns, one.last_ns, one.n_cached, kept=kept)
+
+
+def _require_fit(number: int, arrival: Arrival, capacity: Capacity) -> None:
+    n_tokens = arrival.n_prompt + arrival.n_output
+    if n_tokens > capacity.context or blocks_for(n_tokens) > capacity.n_blocks:
+        raise DoesNotFit(
+            f"request {number} has {n_tokens} tokens, where {capacity.context} and "
+            f"{capacity.n_blocks} blocks of 16 are the most",
+            remedy="shorten it, or plan for a longer context",
+        )

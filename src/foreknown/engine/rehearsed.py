@@ -1,0 +1,114 @@
+"""A generation on the virtual clock: its progress, and when its tokens come."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from collections.abc import Sequence as Names
+
+from foreknown.engine.progress import Progress
+from foreknown.engine.promises import MS, Commitment
+
+_INF = math.inf
+
+
+class Rehearsed(Progress):
+    """A generation whose answer has `max_tokens` tokens, whatever they be.
+
+    Attributes:
+        prefix: names of the blocks that its prompt begins with; equal names, equal text.
+        names: of those, the ones that it holds now.
+        arrival_ns: when it was asked for.
+        first_ns: when its first token came; -1: not yet.
+        last_ns: when its last token came; -1: not yet.
+        slack_ns: by how much it was ahead of what it was promised, at the least.
+    """
+
+    __slots__ = ("_each", "arrival_ns", "first_ns", "last_ns", "names", "prefix", "slack_ns")
+
+    def __init__(
+        self,
+        number: int,
+        n_prompt: int,
+        max_tokens: int,
+        arrival_ns: int,
+        *,
+        user: str = "",
+        prefix: Names[int] = (),
+        commitment: Commitment | None = None,
+        reads_each: bool = False,
+    ) -> None:
+        super().__init__(number, n_prompt, max_tokens, user=user, commitment=commitment)
+        self.prefix, self.names = prefix, list[int]()
+        self.arrival_ns = arrival_ns
+        self.first_ns = self.last_ns = -1
+        self.slack_ns = math.inf
+        self._each = reads_each
+
+    @property
+    def reads_each(self) -> bool:
+        return self._each
+
+    @property
+    def ttft_ms(self) -> float:
+        """From its arrival to its first token."""
+        return (self.first_ns - self.arrival_ns) / MS
+
+    @property
+    def total_ms(self) -> float:
+        """From its arrival to its last token."""
+        return (self.last_ns - self.arrival_ns) / MS
+
+    @property
+    def tpot_ms(self) -> float:
+        """From one token to the next, in the mean; 0 for a single one."""
+        return (self.last_ns - self.first_ns) / MS / max(self.max_tokens - 1, 1)
+
+    def again(self) -> Rehearsed:
+        """A copy, to be run ahead from here."""
+        return rehearsed(self, self.arrival_ns, self.first_ns, self.prefix)
+
+    def wanting(self, commitment: Commitment | None) -> Rehearsed:
+        """A copy that has not come yet, and would be promised something else."""
+        copy = self.again()
+        copy.commitment = commitment
+        return copy
+
+    def came(self, now_ns: int, *, is_last: bool) -> None:
+        """Take note of a token that came."""
+        if self.first_ns < 0:
+            self.first_ns = now_ns
+        if is_last:
+            self.last_ns = now_ns
+        if self.commitment is not None:
+            slack = self.commitment.slack_ns(self.n_output, self.first_ns, now_ns, is_last=is_last)
+            self.slack_ns = min(self.slack_ns, slack)
+
+
+def rehearsed(
+    one: Progress,
+    arrival_ns: int,
+    first_ns: int = -1,
+    prefix: Names[int] = (),
+    _new: Callable[[type[Rehearsed]], Rehearsed] = Rehearsed.__new__,
+) -> Rehearsed:
+    """A generation as far as it has come, to be run ahead from here.
+
+    Every decision about a promise makes one of each that runs, so it is done without a constructor.
+
+    Args:
+        first_ns: when its first token came; -1: not yet.
+    """
+    copy = _new(Rehearsed)
+    copy.number, copy.user, copy.order = one.number, one.user, one.order
+    copy.commitment, copy.state, copy.asks = one.commitment, one.state, one.asks
+    copy.n_prompt, copy.max_tokens, copy.longest = one.n_prompt, one.max_tokens, one.longest
+    n_tokens, n_computed = one.n_tokens, one.n_computed
+    copy.n_tokens, copy.n_blocks, copy.n_cached = n_tokens, one.n_blocks, 0
+    # a beam may have nothing to compute while it waits for others
+    copy.n_computed = n_computed if n_computed < n_tokens else n_tokens - 1
+    copy.has_started = True  # its turn was taken note of elsewhere
+    copy.arrival_ns, copy.first_ns, copy.last_ns = arrival_ns, first_ns, -1
+    copy.slack_ns, copy.prefix, copy.names = _INF, prefix, []
+    copy._each = one.reads_each
+    return copy

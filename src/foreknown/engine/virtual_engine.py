@@ -1,0 +1,183 @@
+"""Runs a scheduler on the virtual clock, which advances by what steps take as forecast.
+
+The scheduler is the one that serves. What it decides for a step mostly stays as it is for many:
+until somebody arrives, ends, begins to decode or lacks a block. Such steps are taken in one leap,
+each at the price of the middle one, since what a step takes grows evenly with its contexts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from foreknown.engine.block_count import BlockCount
+from foreknown.engine.block_manager import blocks_for
+from foreknown.engine.chunk import Chunk
+from foreknown.engine.rehearsed import Rehearsed
+from foreknown.engine.scheduler import Scheduler
+from foreknown.graph.batch import BLOCK_TOKENS
+from foreknown.plan.price import StepShape
+
+FOREVER_NS = 1 << 62
+MIXED_LEAP = 8
+"""Steps at most in one leap while those without a promise live on time to spare."""
+
+
+class VirtualEngine:
+    """Steps that nothing computes.
+
+    Args:
+        step_seconds: what a step takes.
+        now_ns: when it begins.
+        grain: whoever decodes may stay for so many steps past its end, if that saves a leap: its
+            own times are exact, and others are told a little more than they will take.
+        every_mixed: what to do after a leap in which some lived on time to spare.
+
+    Attributes:
+        now_ns: the virtual time.
+        busy_ns: of it, in steps.
+        n_steps: that were taken.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler[Rehearsed],
+        blocks: BlockCount,
+        step_seconds: Callable[[StepShape], float],
+        now_ns: int = 0,
+        grain: int = 0,
+        every_mixed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.scheduler, self.blocks = scheduler, blocks
+        self.now_ns = now_ns
+        self.busy_ns = self.n_steps = 0
+        self._step_seconds, self._grain, self._every_mixed = step_seconds, grain, every_mixed
+
+    def run(self, until_ns: int = FOREVER_NS) -> None:
+        """Take steps until nothing is left to do, or to the end of the step at that time."""
+        scheduler = self.scheduler
+        while (scheduler.running or scheduler.waiting) and self.now_ns < until_ns:
+            self._leap(until_ns)
+        if until_ns != FOREVER_NS:
+            self.now_ns = max(self.now_ns, until_ns)
+
+    def _leap(self, until_ns: int) -> None:
+        spare_s = self.scheduler.spare_s
+        chunks = self.scheduler.schedule(self.now_ns)
+        assert chunks, "work, but nothing to do"
+        is_mixed = self.scheduler.is_mixed
+        shape, growth, n_same = self._look(chunks)
+        if is_mixed:
+            n_same = min(n_same, _within(self.scheduler.spare_s, spare_s - self.scheduler.spare_s))
+        seconds = self._step_seconds(shape)
+        gap_s = (until_ns - self.now_ns) / 1e9
+        n_steps = n_same
+        for _ in range(2):  # the second time with contexts as they are half-way
+            n_steps = min(n_steps, max(math.ceil(gap_s / seconds), 1))
+            n_steps = self._with_blocks(chunks, n_steps)
+            if n_steps == 1:
+                break
+            half = (n_steps - 1) / 2
+            later = StepShape(
+                shape.tokens,
+                shape.rows,
+                shape.attended + growth * half,
+                shape.kept + shape.tokens * half,
+            )
+            seconds = self._step_seconds(later)
+        start_ns, step_ns = self.now_ns, seconds * 1e9
+        self.now_ns = start_ns + max(round(n_steps * step_ns), 1)
+        self.busy_ns += self.now_ns - start_ns
+        self.n_steps += n_steps
+        self._advance(chunks, n_steps, start_ns, step_ns)
+        if is_mixed:
+            self.scheduler.spare_s -= (n_steps - 1) * (spare_s - self.scheduler.spare_s)
+            self._every_mixed()
+
+    def _look(self, chunks: list[Chunk[Rehearsed]]) -> tuple[StepShape, int, int]:
+        """A step's shape, what `attended` grows by with each like it, and how often it is alike."""
+        tokens = rows = attended = kept = growth = 0
+        first, last = 1 << 40, 0
+        all_decode = True
+        for sequence, n_tokens, _ in chunks:
+            end = sequence.n_computed + n_tokens
+            n_pending = sequence.n_tokens - sequence.n_computed
+            kept += end
+            tokens += n_tokens
+            if n_tokens == 1 == n_pending and sequence.first_ns >= 0:
+                attended += end
+                growth += 1
+                rows += 1
+                left = sequence.longest - sequence.n_tokens
+                if left > last:
+                    last = left
+            else:
+                all_decode = False
+                attended += n_tokens * (sequence.n_computed + 1 + end) // 2
+                growth += n_tokens * n_tokens
+                rows += n_tokens if sequence.reads_each else n_tokens == n_pending
+                left = max((n_pending - 1) // n_tokens, 1)
+            if left < first:
+                first = left
+        if all_decode:
+            first = max(first, min(self._grain, last))
+        return StepShape(tokens, rows, attended, kept), growth, first
+
+    def _with_blocks(self, chunks: list[Chunk[Rehearsed]], n_steps: int) -> int:
+        """As many steps at most as there are blocks for, at least one."""
+        while n_steps > 1:
+            n_free = self.blocks.n_free
+            if n_free >= len(chunks) * (n_steps // BLOCK_TOKENS + 1):
+                return n_steps
+            wanted = sum(
+                max(blocks_for(s.n_tokens + n_steps - 1) - s.n_blocks, 0)
+                for s, n_tokens, _ in chunks
+                if n_tokens == 1
+            )
+            if wanted <= n_free:
+                return n_steps
+            n_steps //= 2
+        return n_steps
+
+    def _advance(
+        self, chunks: list[Chunk[Rehearsed]], n_steps: int, start_ns: int, step_ns: float
+    ) -> None:
+        blocks = self.blocks
+        for sequence, n_tokens, _ in chunks:
+            if n_tokens != sequence.n_tokens - sequence.n_computed:
+                sequence.n_computed += n_steps * n_tokens
+                blocks.register(sequence)
+                continue
+            grown = sequence.n_tokens + n_steps
+            if sequence.first_ns < 0 or grown >= sequence.longest:
+                self._end_or_begin(sequence, n_tokens, n_steps, start_ns, step_ns)
+                continue
+            commitment = sequence.commitment
+            if commitment is not None and commitment.pace_ns is not None:
+                sequence.n_tokens += 1  # behind after the first of these steps, or after the last
+                sequence.came(start_ns + round(step_ns), is_last=False)
+                sequence.n_tokens = grown
+                sequence.came(start_ns + round(n_steps * step_ns), is_last=False)
+            sequence.n_tokens = grown
+            sequence.n_computed += n_tokens + n_steps - 1
+            if grown - 1 > sequence.n_blocks * BLOCK_TOKENS:
+                blocks.extend(sequence, blocks_for(grown - 1) - sequence.n_blocks)
+
+    def _end_or_begin(
+        self, sequence: Rehearsed, n_tokens: int, n_steps: int, start_ns: int, step_ns: float
+    ) -> None:
+        """A step that gives a first token, or a leap that ends with an answer's last."""
+        n_taken = min(sequence.longest - sequence.n_tokens, n_steps)
+        sequence.n_computed += n_tokens + max(n_taken - 1, 0)
+        sequence.n_tokens += n_taken
+        is_last = sequence.n_output >= sequence.max_tokens
+        sequence.came(start_ns + round(max(n_taken, 1) * step_ns), is_last=is_last)
+        if sequence.n_output <= 1:
+            self.scheduler.prompt_computed(sequence)
+        if is_last:
+            self.scheduler.finish(sequence)
+
+
+def _within(spare_s: float, each_s: float) -> int:
+    """Steps like one that has taken its part of the time to spare, this one among them."""
+    return min(MIXED_LEAP, 1 + int(spare_s / each_s)) if each_s > 0 else MIXED_LEAP
