@@ -65,8 +65,8 @@ class Chunking:
         """Prompt tokens at most, up to `room`, in a step that is to take so long."""
         if not n_decoding:
             return room
-        stretch = max(seconds / self.decode.seconds(n_decoding), 1.0)
-        return self._weigh(n_decoding, room, stretch)
+        stretch = seconds / self.decode.seconds(n_decoding)
+        return self._weigh(n_decoding, room, stretch) if stretch > 1 else 0
 
     def stretch(self, n_decoding: int, n_tokens: int) -> float:
         """How many times longer a step of so many tokens is than one of the decode tokens alone."""

@@ -241,6 +241,8 @@ class Engine:
                     self.scheduler.settle()
                     self._in_step.chunks = ()
             self._learn(len(chunks), len(batch.tokens), len(outputs), now_ns - start_ns)
+            if not self.scheduler.has_work:
+                self._looked_at = None  # nobody waits for the next step, so it tells nothing
             self._news += outputs
         news, self._news = self._news, []
         return news

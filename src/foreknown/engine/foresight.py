@@ -26,7 +26,7 @@ from foreknown.engine.snapshot import Capacity, Snapshot, take_snapshot
 from foreknown.plan.price import Price
 
 LOOK_AGAIN_NS = 20_000_000
-"""While those who were promised nothing run beside others, what is to spare is looked at so often."""
+"""How often it is looked at what is to spare, while only some were promised a time."""
 _FIRST_NUMBER = 1 << 40
 """Of those who have not come yet: behind all who have."""
 

@@ -15,7 +15,14 @@ from typing import NamedTuple
 from foreknown.engine.block_count import BlockCount
 from foreknown.engine.chunking import Chunking
 from foreknown.engine.drift import Drift
-from foreknown.engine.promises import Commitment, Foreseen, NotPromised, Objective, committed
+from foreknown.engine.promises import (
+    MS,
+    Commitment,
+    Foreseen,
+    NotPromised,
+    Objective,
+    committed,
+)
 from foreknown.engine.rehearsed import Rehearsed
 from foreknown.engine.scheduler import Scheduler
 from foreknown.engine.snapshot import Capacity, Snapshot
@@ -24,6 +31,9 @@ from foreknown.plan.price import StepShape
 
 GRAINS = 6
 """Leaps, about, in which all who decode come to their ends."""
+
+STEPS_EARLY = 2
+"""Of decode tokens: tokens come at the ends of steps, requests in the midst of them."""
 
 
 class Granted(NamedTuple):
@@ -50,9 +60,8 @@ class _Trial:
     newcomers: Sequence[Rehearsed]
     others: Sequence[Rehearsed]
 
-    @property
-    def slack_s(self) -> float:
-        return min(_slack_s(self.newcomers), _slack_s(self.others))
+    def spare_s(self, allowance_s: float) -> float:
+        return min(_spare_s(self.newcomers, allowance_s), _spare_s(self.others, allowance_s))
 
 
 class PromiseBook:
@@ -89,31 +98,38 @@ class PromiseBook:
         Raises:
             NotPromised: not without breaking it or another promise.
         """
-        stall_s = self._drift.stall_s
+        allowance_s = self._allowance_s(len(snapshot.sequences))
         wanted = committed(objective, newcomers[0].arrival_ns)
         trial = self._try(snapshot, newcomers, wanted)
-        if trial.slack_s < stall_s:
+        if trial.spare_s(allowance_s) < 0:
             orders = [one.order[1] for one in snapshot.sequences if one.is_promised]
-            is_late = _slack_s(trial.newcomers) < stall_s
-            order_ns = min(orders, default=0) - 1 if is_late else max(orders, default=0) + 1
+            is_late = _spare_s(trial.newcomers, allowance_s) < 0
             if orders and (wanted.order_ns > min(orders) or not is_late):
+                order_ns = min(orders) - 1 if is_late else max(orders) + 1
                 wanted = wanted._replace(order_ns=order_ns)
                 again = self._try(snapshot, newcomers, wanted)
-                if _slack_s(again.others) >= stall_s or not is_late:
+                if _spare_s(again.others, allowance_s) >= 0 or not is_late:
                     trial = again
-        if trial.slack_s < stall_s:
-            raise self._refusal(newcomers, objective, trial)
-        return Granted(wanted, trial.slack_s - stall_s)
+        spare_s = trial.spare_s(allowance_s)
+        if spare_s < 0:
+            raise self._refusal(newcomers, objective, trial, allowance_s)
+        return Granted(wanted, spare_s)
 
     def spare_s(self, snapshot: Snapshot) -> float:
         """Seconds by which everything that was promised may come later and still be kept."""
-        return _slack_s(self._run(snapshot, _promised(snapshot))) - self._drift.stall_s
+        ahead = self._run(snapshot, _promised(snapshot))
+        return _spare_s(ahead, self._allowance_s(len(snapshot.sequences)))
 
     def foresee(self, snapshot: Snapshot, newcomers: Sequence[Rehearsed]) -> Foreseen:
         """What a request takes among all that run and wait, at greatest lengths."""
         copies = [one.again() for one in newcomers]
         self._run(snapshot, snapshot.sequences, copies, pessimistic=False)
         return self._foreseen(copies, self._alone(newcomers, pessimistic=False))
+
+    def _allowance_s(self, n_running: int) -> float:
+        """Seconds that promises add: for a stall, and for the steps in which things happen."""
+        n_rows = min(n_running + 1, self._capacity.max_rows)
+        return self._drift.stall_s + STEPS_EARLY * self._chunking.decode.seconds(n_rows)
 
     def _try(
         self, snapshot: Snapshot, newcomers: Sequence[Rehearsed], commitment: Commitment
@@ -122,18 +138,20 @@ class PromiseBook:
         return _Trial(copies, self._run(snapshot, _promised(snapshot), copies))
 
     def _refusal(
-        self, newcomers: Sequence[Rehearsed], objective: Objective, trial: _Trial
+        self,
+        newcomers: Sequence[Rehearsed],
+        objective: Objective,
+        trial: _Trial,
+        allowance_s: float,
     ) -> NotPromised:
-        stall_ms = self._drift.stall_s * 1e3
+        stall_ms = allowance_s * 1e3
         alone = self._alone(newcomers, pessimistic=True)
-        told = trial.newcomers
-        if _slack_s(trial.others) < self._drift.stall_s:
+        told, later_ms = trial.newcomers, stall_ms
+        if _spare_s(trial.others, allowance_s) < 0:
             # its rows would slow others too much: it could come after all of them
-            end_ns = max(one.last_ns for one in trial.others)
-            for one in (told := [one.again() for one in alone]):
-                one.last_ns += end_ns - one.arrival_ns
-                one.first_ns += end_ns - one.arrival_ns
-        earliest = self._foreseen(told, alone, later_ms=stall_ms)
+            told, end_ns = alone, max(one.last_ns for one in trial.others)
+            later_ms += (end_ns - alone[0].arrival_ns) / MS
+        earliest = self._foreseen(told, alone, later_ms)
         best = self._foreseen(alone, alone, later_ms=stall_ms)
         if not _meets(best, objective):
             return NotPromised(
@@ -221,9 +239,9 @@ def _promised(snapshot: Snapshot) -> list[Rehearsed]:
     return [one for one in snapshot.sequences if one.is_promised]
 
 
-def _slack_s(sequences: Sequence[Rehearsed]) -> float:
-    """By how much all of them are early."""
-    return min((one.slack_ns for one in sequences), default=math.inf) / 1e9
+def _spare_s(sequences: Sequence[Rehearsed], allowance_s: float) -> float:
+    """Seconds by which all of them may come later."""
+    return min((one.spare_s(allowance_s) for one in sequences), default=math.inf)
 
 
 def _meets(told: Foreseen, objective: Objective) -> bool:

@@ -118,21 +118,20 @@ class Commitment(NamedTuple):
     pace_ns: float | None
     last_ns: int | None
 
-    def slack_ns(self, n_output: int, first_ns: int, now_ns: int, *, is_last: bool) -> float:
-        """By how much it is ahead when a token comes; negative: it is too late.
-
-        Args:
-            n_output: tokens that have come, this one among them.
-            first_ns: when the first one came.
-        """
-        slack = math.inf
+    def early_ns(self, n_output: int, now_ns: int, *, is_last: bool) -> float:
+        """By how much a token comes before what is due; negative: it is too late."""
+        early = math.inf
         if n_output == 1 and self.first_ns is not None:
-            slack = self.first_ns - now_ns
-        if n_output > 1 and self.pace_ns is not None:
-            slack = self.pace_ns * (n_output - 1) - (now_ns - first_ns)
+            early = self.first_ns - now_ns
         if is_last and self.last_ns is not None:
-            slack = min(slack, self.last_ns - now_ns)
-        return slack
+            early = min(early, self.last_ns - now_ns)
+        return early
+
+    def ahead_ns(self, n_output: int, first_ns: int, now_ns: int) -> float:
+        """By how much a token is ahead of the pace since the first one came."""
+        if self.pace_ns is None or n_output < 2:
+            return math.inf
+        return self.pace_ns * (n_output - 1) - (now_ns - first_ns)
 
 
 def committed(objective: Objective, arrival_ns: int) -> Commitment:

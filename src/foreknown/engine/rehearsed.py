@@ -21,10 +21,20 @@ class Rehearsed(Progress):
         arrival_ns: when it was asked for.
         first_ns: when its first token came; -1: not yet.
         last_ns: when its last token came; -1: not yet.
-        slack_ns: by how much it was ahead of what it was promised, at the least.
+        early_ns: by how much its tokens came before what was promised, at the least.
+        ahead_ns: by how much they were ahead of the pace that was promised, at the least.
     """
 
-    __slots__ = ("_each", "arrival_ns", "first_ns", "last_ns", "names", "prefix", "slack_ns")
+    __slots__ = (
+        "_each",
+        "ahead_ns",
+        "arrival_ns",
+        "early_ns",
+        "first_ns",
+        "last_ns",
+        "names",
+        "prefix",
+    )
 
     def __init__(
         self,
@@ -42,7 +52,7 @@ class Rehearsed(Progress):
         self.prefix, self.names = prefix, list[int]()
         self.arrival_ns = arrival_ns
         self.first_ns = self.last_ns = -1
-        self.slack_ns = math.inf
+        self.early_ns = self.ahead_ns = _INF
         self._each = reads_each
 
     @property
@@ -74,6 +84,13 @@ class Rehearsed(Progress):
         copy.commitment = commitment
         return copy
 
+    def spare_s(self, allowance_s: float) -> float:
+        """Seconds by which all of it may come later, and so much later still, if it must be safe.
+
+        A pace is a mean: what delays a single token hardly shows in it, so nothing is added to it.
+        """
+        return min(self.early_ns / 1e9 - allowance_s, self.ahead_ns / 1e9)
+
     def came(self, now_ns: int, *, is_last: bool) -> None:
         """Take note of a token that came."""
         if self.first_ns < 0:
@@ -81,8 +98,10 @@ class Rehearsed(Progress):
         if is_last:
             self.last_ns = now_ns
         if self.commitment is not None:
-            slack = self.commitment.slack_ns(self.n_output, self.first_ns, now_ns, is_last=is_last)
-            self.slack_ns = min(self.slack_ns, slack)
+            n_output, due = self.n_tokens - self.n_prompt, self.commitment
+            self.early_ns = min(self.early_ns, due.early_ns(n_output, now_ns, is_last=is_last))
+            if due.pace_ns is not None:
+                self.ahead_ns = min(self.ahead_ns, due.ahead_ns(n_output, self.first_ns, now_ns))
 
 
 def rehearsed(
@@ -109,6 +128,7 @@ def rehearsed(
     copy.n_computed = n_computed if n_computed < n_tokens else n_tokens - 1
     copy.has_started = True  # its turn was taken note of elsewhere
     copy.arrival_ns, copy.first_ns, copy.last_ns = arrival_ns, first_ns, -1
-    copy.slack_ns, copy.prefix, copy.names = _INF, prefix, []
+    copy.early_ns = copy.ahead_ns = _INF
+    copy.prefix, copy.names = prefix, []
     copy._each = one.reads_each
     return copy

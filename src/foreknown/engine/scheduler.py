@@ -27,7 +27,7 @@ COUNTED_OUTPUT = 256
 """Tokens that an output is counted as at most, when turns are given: few use all they may."""
 
 PACE_SHARE = 0.9
-"""Of the pace that was promised, what a step with prompt tokens may take."""
+"""Of the pace that is needed to keep what was promised, what a step may take."""
 
 _order = attrgetter("order")
 
@@ -88,6 +88,7 @@ class Scheduler(Generic[P]):
         followers: by the number of another sequence, those who wait for it to compute the prompt
             that they share.
         n_decoding: sequences that the last step computed one token of, and its drafts.
+        is_pressed: whether what was promised has held back somebody's tokens in the last step.
         spare_s: seconds by which all that was promised may come later, and is still in time.
     """
 
@@ -108,6 +109,7 @@ class Scheduler(Generic[P]):
         self.chunking = chunking
         self.step_seconds = step_seconds
         self.spare_s = inf
+        self.is_pressed = False
         self.turns = FairTurns()
         self.waiting: list[P] = []
         self.running: list[P] = []
@@ -152,11 +154,12 @@ class Scheduler(Generic[P]):
         chunks: list[Chunk[P]] = []
         room = Room(self.max_tokens, self.max_rows)
         self.n_decoding = 0
+        self.is_pressed = False
         if self.is_mixed:
-            self._fill(chunks, room, PROMISED)
+            self._fill(chunks, room, now_ns, PROMISED)
             self._fill_spare(chunks, room)
         else:
-            self._fill(chunks, room)
+            self._fill(chunks, room, now_ns)
         while self.running and not chunks:
             # All who run wait for others, who wait for blocks.
             self._preempt(self.running[-1])
@@ -239,17 +242,22 @@ class Scheduler(Generic[P]):
             return PROMISED, sequence.commitment.order_ns, sequence.number
         return UNPROMISED, self.turns.queue(sequence.user, _cost(sequence)), sequence.number
 
-    def _fill(self, chunks: list[Chunk[P]], room: Room, rank: int | None = None) -> None:
+    def _fill(
+        self, chunks: list[Chunk[P]], room: Room, now_ns: int, rank: int | None = None
+    ) -> None:
         """Let everybody have a part in a step, or all of one rank."""
         decoding, prompts = self._decode(rank)
+        limit_s = self._limit_s(decoding, now_ns) if self.has_promised else inf
         chunks += decoding
         self.n_decoding += len(decoding)
         room.take(len(decoding), len(decoding))
         if prompts or self.waiting:
-            room.prompt_tokens = self._prompt_tokens(decoding, room.tokens)
+            room.prompt_tokens = self._prompt_tokens(len(decoding), room.tokens, limit_s)
         if rank is None and decoding and self.speculation and self.speculation.has_credit:
             self._add_drafts(chunks, self.speculation, room)
         self._add_prompts(chunks, prompts, room, rank)
+        if limit_s < inf and len(chunks) > len(decoding):
+            self.is_pressed |= room.prompt_tokens <= 0 < room.tokens
 
     def _fill_spare(self, chunks: list[Chunk[P]], room: Room) -> None:
         """Let those who were promised nothing have a part, as far as there is time to spare."""
@@ -282,24 +290,49 @@ class Scheduler(Generic[P]):
             n_tokens //= 2
         return n_tokens
 
-    def _prompt_tokens(self, decoding: list[Chunk[P]], room: int) -> int:
-        """How many tokens of prompts the others bear in a step.
+    def _limit_s(self, decoding: list[Chunk[P]], now_ns: int) -> float:
+        """What a step may take, so that all who decode come to their ends in time.
 
-        Those who were promised a pace bear what keeps it, those who were promised only an end bear
-        all: whether it comes in time was looked at before it was promised.
+        A promised end is a pace for the tokens that are left, and it stays one if every step keeps
+        it: so whoever comes sooner than was foreseen when a promise was made cannot break it. Of
+        those who decode, later ones wait if an earlier one's pace leaves no time for their rows.
+        """
+        limit_ns, most_pressed = inf, 0
+        for i, (sequence, _, _) in enumerate(decoding):
+            commitment = sequence.commitment
+            if commitment is None:
+                continue
+            own_ns = inf
+            if commitment.last_ns is not None:
+                left = sequence.longest - sequence.n_tokens
+                own_ns = (commitment.last_ns - now_ns) / (left if left > 0 else 1)
+            if commitment.pace_ns is not None and commitment.pace_ns < own_ns:
+                own_ns = commitment.pace_ns
+            if 0 < own_ns < limit_ns:  # a promise that is broken already presses nobody
+                limit_ns, most_pressed = own_ns, i
+        limit_s = PACE_SHARE * limit_ns / 1e9
+        if self.chunking is not None and limit_s < inf:
+            seconds = self.chunking.decode.seconds
+            n_rows = len(decoding)
+            while n_rows > most_pressed + 1 and seconds(n_rows) > limit_s:
+                n_rows -= 1
+                self.is_pressed = True
+            del decoding[n_rows:]
+        return limit_s
+
+    def _prompt_tokens(self, n_decoding: int, room: int, limit_s: float) -> int:
+        """How many tokens of prompts those who decode bear in a step.
+
+        Those who were promised a time bear what it leaves them, all others what keeps their gaps
+        short.
         """
         if self.chunking is None:
             return room
         if not self.has_promised:
-            return self.chunking.most(len(decoding), room)
-        paces = [
-            chunk.sequence.commitment.pace_ns
-            for chunk in decoding
-            if chunk.sequence.commitment and chunk.sequence.commitment.pace_ns
-        ]
-        if not paces:
+            return self.chunking.most(n_decoding, room)
+        if limit_s == inf:
             return room
-        return self.chunking.most_within(len(decoding), room, PACE_SHARE * min(paces) / 1e9)
+        return self.chunking.most_within(n_decoding, room, limit_s)
 
     def _decode(self, rank: int | None) -> tuple[list[Chunk[P]], list[P]]:
         """A token of everyone who decodes; and who has more than one to compute."""

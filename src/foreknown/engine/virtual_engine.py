@@ -19,8 +19,8 @@ from foreknown.graph.batch import BLOCK_TOKENS
 from foreknown.plan.price import StepShape
 
 FOREVER_NS = 1 << 62
-MIXED_LEAP = 8
-"""Steps at most in one leap while those without a promise live on time to spare."""
+SHORT_LEAP = 8
+"""Steps at most in one leap while what was promised holds somebody back: that changes soon."""
 
 
 class VirtualEngine:
@@ -69,6 +69,8 @@ class VirtualEngine:
         shape, growth, n_same = self._look(chunks)
         if is_mixed:
             n_same = min(n_same, _within(self.scheduler.spare_s, spare_s - self.scheduler.spare_s))
+        elif self.scheduler.is_pressed:
+            n_same = min(n_same, SHORT_LEAP)
         seconds = self._step_seconds(shape)
         gap_s = (until_ns - self.now_ns) / 1e9
         n_steps = n_same
@@ -180,4 +182,4 @@ class VirtualEngine:
 
 def _within(spare_s: float, each_s: float) -> int:
     """Steps like one that has taken its part of the time to spare, this one among them."""
-    return min(MIXED_LEAP, 1 + int(spare_s / each_s)) if each_s > 0 else MIXED_LEAP
+    return min(SHORT_LEAP, 1 + int(spare_s / each_s)) if each_s > 0 else SHORT_LEAP
