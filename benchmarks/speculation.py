@@ -31,8 +31,8 @@ from foreknown.artifact import load_program, open_artifact
 from foreknown.artifact.format import Artifact
 from foreknown.engine import Engine, Request, SamplingParams
 from foreknown.engine.native_sampling import RowSampling
-from foreknown.report.forecast import step_seconds
-from foreknown.report.host import calibrate, host_threads, known_host
+from foreknown.report.forecast import step_price
+from foreknown.report.host import host_threads, known_host
 from foreknown.report.tables import Table
 
 PASSAGE_SENTENCES, QUOTED_SENTENCES = 24, 3
@@ -108,15 +108,15 @@ def measure(
 ) -> dict[str, object]:
     """Tokens a second of each kind, off and on, and how many steps and drafts it took."""
     threads = host_threads()
-    machine = known_host(threads) or calibrate(threads)
-    told = step_seconds(artifact, machine)
+    machine = known_host(threads)
+    told = step_price(artifact, machine)
     found: dict[tuple[str, bool], list[float]] = {}
     counts: dict[str, tuple[int, int, int]] = {}
     for _ in range(ROUNDS):
         for kind, (prompt, answer) in texts.items():
             for speculate in (False, True):
                 with load_program(artifact, n_threads=threads, check=False).program as program:
-                    engine = Engine(program, speculate=speculate, step_seconds=told)
+                    engine = Engine(program, speculate=speculate, price=told)
                     engine.sampler = Dictation(engine, np.concatenate([prompt, answer]))  # type: ignore[assignment]
                     found.setdefault((kind, speculate), []).append(speed(engine, prompt, answer))
                     if speculate:

@@ -30,12 +30,14 @@ class Response:
 
     Attributes:
         sent_s: when the request was written, by `time.perf_counter`.
+        head_s: when its head had come.
         body: without chunk marks.
         arrivals: when bytes came, and how long the body was then.
         whole: whether it is complete.
     """
 
     sent_s: float
+    head_s: float = 0.0
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     body: bytearray = field(default_factory=bytearray)
@@ -152,6 +154,7 @@ class Connection(asyncio.Protocol):
             return False
         lines = self._received[:end].decode("latin-1").split("\r\n")
         del self._received[: end + len(END_OF_HEAD)]
+        response.head_s = time.perf_counter()
         response.status = int(lines[0].split()[1])
         if response.status == 100:
             return True

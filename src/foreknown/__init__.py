@@ -1,3 +1,3 @@
 """Foreknown compiles a trained language model into a program whose cost is known before it runs."""
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"

@@ -10,6 +10,7 @@
     ├── ToolchainError       the C compiler is missing or refused the generated source
     ├── ArtifactError        a compiled directory is damaged, or of another version or machine
     ├── RequestError         a request that cannot be served as asked: too long, out of range
+    ├── TraceError           a trace of requests that is damaged or makes no sense
     └── MachineError         a machine description that makes no sense
 
 Each message has three parts: what is wrong, where, and what to do about it.
@@ -88,6 +89,10 @@ class RequestError(ForeknownError):
     ) -> None:
         super().__init__(what, where=where, remedy=remedy)
         self.field, self.too_long = field, too_long
+
+
+class TraceError(ForeknownError):
+    """A trace of requests that is damaged or makes no sense; `where` names line and column."""
 
 
 class MachineError(ForeknownError):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from foreknown.graph.ir import Graph, Node, T, make
+from foreknown.machine.kernels import Attention, Kernel, Product, Rows
 from foreknown.plan.constants import place_constants
-from foreknown.plan.costs import Cost, Formula, phase_cost
+from foreknown.plan.costs import Cost, Formula, phase_cost, phase_kernels
 from foreknown.plan.phases import fuse
 from tests.targets.op_cases import attend, integers, weight, x
 
@@ -106,3 +107,48 @@ def test_a_step_is_the_sum_of_its_phases() -> None:
 
 def test_rows_first_is_what_costs_assume() -> None:
     assert x(8).shape == (T, 8)
+
+
+def kernels(**outputs: Node) -> dict[str, list[tuple[Kernel, ...]]]:
+    """The kernels of a graph's phases by their kind."""
+    graph = Graph("g", outputs)
+    constants = place_constants(graph)
+    found: dict[str, list[tuple[Kernel, ...]]] = {}
+    for phase in fuse(graph):
+        found.setdefault(phase.kind, []).append(phase_kernels(phase, constants))
+    return found
+
+
+def test_kernels_of_products() -> None:
+    index = integers(2, low=0, high=5)
+    row = make("quantise", x(64), group=32)
+    low = make("lowbit", weight("w", 48, 64), bits=4, group=32)
+    assert kernels(logits=make("linear", row, low))["linear"] == [(Product("int4/32", 48, 64),)]
+    grouped = make("linear", x(3, 8), weight("w", 3, 16, 8, stored="bf16"))
+    assert kernels(logits=grouped)["linear"] == [(Product("bf16", 16, 8, matrices=3),)]
+    runs = make("linear", x(5, 8), weight("w", 16, 8))
+    assert kernels(logits=runs)["linear"] == [(Product("f32", 16, 8, lead=5),)]
+    routed = make("experts", x(8), weight("w", 5, 16, 8), index)
+    assert kernels(logits=routed)["experts"] == [(Product("f32", 16, 8, experts=5, chosen=2),)]
+
+
+def test_kernels_of_attention_keep_what_lies_in_blocks() -> None:
+    q, k, v = x(6, 12, seed=1), x(2, 12, seed=2), x(2, 20, seed=3)
+    (own,) = kernels(logits=attend(q, k, v, window=10))["attend"]
+    assert own == (Attention("f32", 6, 2, 12, 20, window=10, kept_bytes=4 * 2 * (12 + 32)),)
+
+
+def test_kernels_of_rows_count_elements_by_kind() -> None:
+    a = x(8, seed=1)
+    total = make("sum", make("exp", make("mul", a, a)), axes=(1,))
+    product = make("linear", make("mul", a, total), weight("w", 16, 8))
+    ((rows,),) = kernels(logits=product)["rows"]
+    assert isinstance(rows, Rows)
+    # a lookup of 8; two multiplications, an exponential and a sum over 8; a row of 8 handed on
+    assert dict(rows.counts) == {
+        "looked_up": 8,
+        "cheap": 16,
+        "function": 8,
+        "reduced": 8,
+        "kilobytes": 32 / 1024,
+    }

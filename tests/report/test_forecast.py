@@ -1,63 +1,124 @@
-"""Forecasts are the plan's costs on a machine, step by step."""
+"""Forecasts are the scheduler's own steps, each at the plan's price."""
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from foreknown.artifact import open_artifact
-from foreknown.machine import Machine
-from foreknown.plan.price import StepPrice, StepShape, decode_shape, prompt_shape
-from foreknown.report.forecast import forecast, prompt_steps, step_costs, step_price, step_seconds
-
-MACHINE = Machine("a machine", 2, ((1 << 20, 50.0),), 100.0, 400.0, 2.0)
-
-
-def test_a_prompt_is_cut_as_the_engine_cuts_it() -> None:
-    assert prompt_steps(5, 8) == [StepShape(5, 1, 15.0, 5)]
-    assert prompt_steps(10, 4) == [
-        StepShape(4, 0, 10.0, 4),
-        StepShape(4, 0, 26.0, 8),
-        StepShape(2, 1, 19.0, 10),
-    ]
+from foreknown.artifact.loading import load_program
+from foreknown.artifact.planned import PlannedModel, planned_artifact
+from foreknown.errors import RequestError
+from foreknown.plan.price import decode_shape, prompt_shape
+from foreknown.report.forecast import (
+    Case,
+    Forecast,
+    forecast,
+    sequences_for,
+    step_price,
+)
+from tests.report.machines import MACHINE
 
 
-def test_the_parts_of_a_step_add_up(tiny_artifact: Path) -> None:
-    costs, step = step_costs(open_artifact(tiny_artifact)), StepShape(4, 1, 64, 16)
-    works = costs.works(step)
-    assert sum(work.bytes for work in works) == pytest.approx(costs.bytes(step))
-    assert sum(work.flops for work in works) == pytest.approx(costs.work(step).flops)
-    least = max(costs.bytes(step) / 50e9, costs.work(step).flops / 100e9)
-    assert StepPrice(costs, MACHINE).seconds(step) >= least + costs.stages * 2e-6
+@pytest.fixture(scope="module")
+def model(tiny_artifact: Path) -> PlannedModel:
+    """128 tokens of context, of one layer."""
+    return planned_artifact(open_artifact(tiny_artifact))
 
 
-def test_a_lone_token_meets_only_where_something_is_shared_out(tiny_artifact: Path) -> None:
-    costs = step_costs(open_artifact(tiny_artifact))
-    assert costs.meetings(decode_shape(2, 16)) == costs.stages
-    assert costs.meetings(decode_shape(1, 16)) == costs.shared_stages < costs.stages
+@pytest.fixture
+def case() -> Case:
+    chosen = random.Random()
+    return Case(chosen.randint(1, 60), chosen.randint(2, 60), chosen.randint(1, 8))
 
 
-def test_a_request(tiny_artifact: Path) -> None:
-    artifact = open_artifact(tiny_artifact)
-    price = step_price(artifact, MACHINE)
-    told = forecast(artifact, MACHINE, prompt_tokens=10, output_tokens=20)
-    assert told.first_token_ms == pytest.approx(1e3 * price.seconds(prompt_shape(0, 10, 1)))
-    assert told.decode_tok_s == pytest.approx(1 / price.seconds(decode_shape(1, (11 + 30) / 2)))
-    assert told.memory.weights == artifact.manifest.weights_bytes
+def of(model: PlannedModel, case: Case) -> Forecast:
+    return forecast(model, MACHINE, case)
 
 
-def test_longer_takes_longer(tiny_artifact: Path) -> None:
-    artifact = open_artifact(tiny_artifact)
-    short = forecast(artifact, MACHINE, prompt_tokens=10, output_tokens=10)
-    long = forecast(artifact, MACHINE, prompt_tokens=100, output_tokens=10)
-    assert long.first_token_ms > short.first_token_ms
-    assert long.decode_tok_s < short.decode_tok_s
+def test_one_request_is_a_prompt_and_its_tokens(model: PlannedModel) -> None:
+    price, told = step_price(model, MACHINE), of(model, Case(10, 20))
+    first = price.seconds(prompt_shape(0, 10, 1))
+    later = sum(price.seconds(decode_shape(1, 10 + n)) for n in range(1, 20))
+    assert told.ttft_ms == pytest.approx(1e3 * first, rel=1e-3)
+    assert told.total_ms == pytest.approx(1e3 * (first + later), rel=1e-3)
+    assert told.tpot_ms == pytest.approx(1e3 * later / 19, rel=1e-3)
+    assert told.decode_tok_s == pytest.approx(19 / later, rel=1e-3)
 
 
-def test_steps_are_told_at_half_of_the_context(tiny_artifact: Path) -> None:
-    artifact = open_artifact(tiny_artifact)
-    told, half = step_seconds(artifact, MACHINE), artifact.manifest.sizes.context / 2
-    for tokens, rows in ((1, 1), (4, 4), (20, 3)):
-        shape = StepShape(tokens, rows, tokens * half, rows * half)
-        assert told(tokens, rows) == step_price(artifact, MACHINE).seconds(shape)
+def test_figures_hang_together(model: PlannedModel, case: Case) -> None:
+    told = of(model, case)
+    assert told.tpot_ms is not None
+    assert 0 < told.ttft_ms < told.total_ms
+    assert told.low_ms < told.total_ms < told.high_ms
+    assert told.tok_s * told.total_ms / 1e3 == pytest.approx(case.batch * case.output_tokens)
+    assert told.joules * case.batch <= MACHINE.busy_watts * told.total_ms / 1e3 * 1.001
+    assert told.usd * case.batch == pytest.approx(
+        MACHINE.usd_per_hour * told.total_ms / 3.6e6, rel=1e-6
+    )
+    contexts = [context for context, _ in told.tpot_by_context]
+    assert contexts[0] == case.prompt_tokens + 1
+    assert contexts[-1] == case.tokens
+    assert [ms for _, ms in told.tpot_by_context] == sorted(ms for _, ms in told.tpot_by_context)
+
+
+def test_more_takes_longer(model: PlannedModel, case: Case) -> None:
+    least = of(model, case)
+    assert of(model, replace(case, prompt_tokens=case.prompt_tokens + 4)).ttft_ms > least.ttft_ms
+    assert of(model, replace(case, output_tokens=case.output_tokens + 1)).total_ms > least.total_ms
+    assert of(model, replace(case, batch=case.batch + 1)).total_ms > least.total_ms
+
+
+def test_a_single_token_has_no_pace(model: PlannedModel) -> None:
+    told = of(model, Case(10, 1))
+    assert told.tpot_ms is None
+    assert told.total_ms == told.ttft_ms
+    assert told.record()["tpot_ms"] is None
+    assert told.decode_tok_s > 0
+
+
+def test_memory_is_that_of_a_program_loaded_for_the_case(
+    model: PlannedModel, case: Case, tiny_artifact: Path
+) -> None:
+    sequences = sequences_for(model, case)
+    blocks = case.batch * -(-case.tokens // 16)
+    assert (sequences - 1) * model.blocks < blocks <= sequences * model.blocks
+    loaded = load_program(
+        open_artifact(tiny_artifact), sequences=sequences, n_threads=MACHINE.threads
+    )
+    with loaded.program:
+        assert of(model, case).memory == loaded.memory
+
+
+def test_nothing_is_told_of_what_cannot_be(model: PlannedModel) -> None:
+    with pytest.raises(RequestError, match="more than the context of 128 holds") as caught:
+        of(model, Case(100, 29))
+    assert caught.value.too_long
+    assert of(model, Case(100, 28)).total_ms > 0
+    most = min(model.sizes.max_rows, model.sizes.max_tokens)
+    with pytest.raises(RequestError, match=f"more than the {most} sequences"):
+        of(model, Case(1, 1, most + 1))
+
+
+def test_the_record(model: PlannedModel, case: Case) -> None:
+    record = of(model, case).record()
+    assert {
+        "ttft_ms",
+        "tpot_ms",
+        "total_ms",
+        "tok_s",
+        "memory_bytes",
+        "joules",
+        "usd",
+        "interval",
+        "bound_by",
+        "machine",
+        "provenance",
+    } <= set(record)
+    memory = record["memory_bytes"]
+    assert memory["total"] == memory["weights"] + memory["state"] + memory["scratch"]
+    assert record["interval"]["low_ms"] <= record["total_ms"] <= record["interval"]["high_ms"]
+    assert record["provenance"]["model"] == "the artifact's plan"

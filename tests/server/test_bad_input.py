@@ -31,6 +31,7 @@ BODIES: dict[str, Body] = {
     "/v1/responses": {"model": "bundled", "input": "hello", "max_output_tokens": 2},
     "/v1/messages": CHAT,
     "/v1/messages/count_tokens": {"model": "bundled", "messages": [HELLO]},
+    "/v1/forecast": {"model": "bundled", "prompt": "hello", "max_tokens": 2},
     "/tokenize": {"model": "bundled", "prompt": "hello"},
     "/detokenize": {"model": "bundled", "tokens": [5, 6]},
 }
@@ -265,7 +266,7 @@ def test_an_unknown_model_is_refused(client: httpx.Client, path: str) -> None:
 @pytest.mark.parametrize("model", [5, None, ["bundled"], {}, True])
 def test_a_model_that_is_no_name_is_refused(client: httpx.Client, path: str, model: object) -> None:
     response = client.post(path, json={**BODIES[path], "model": model})
-    if model is None and path.endswith("tokenize"):
+    if model is None and path.endswith(("tokenize", "forecast")):
         assert response.status_code == 200, "where there is one model, it is meant"
     else:
         assert_refused(response, 400, "model")

@@ -19,6 +19,10 @@ from foreknown.errors import ArtifactError
 from foreknown.targets.cpu.toolchain import cache_directory, find_target
 
 BUNDLED = PACKAGE / "bundled"
+_NAME_ONE = (
+    "name an artifact (foreknown compile makes one) or a directory with a config.json, or leave "
+    "the model out to use the bundled one"
+)
 
 
 @dataclass(frozen=True)
@@ -50,17 +54,14 @@ def find_artifact(
         ArtifactError: the artifact is damaged, or the path is neither artifact nor checkpoint.
         ForeknownError: the checkpoint does not compile.
     """
-    path = BUNDLED if model is None else model.expanduser().absolute()
+    path = model_path(model)
     if is_artifact(path):
         return Found(open_artifact(path), kept_in_cache=False)
-    if not (path / "config.json").is_file():
+    if path.is_file():
         raise ArtifactError(
-            "this is neither an artifact nor a checkpoint"
-            if path.exists()
-            else "there is no such model",
+            "this is neither an artifact nor a checkpoint",
             where=str(path),
-            remedy="name an artifact (foreknown compile makes one) or a directory with a "
-            "config.json, or leave the model out to use the bundled one",
+            remedy=_NAME_ONE,
         )
     checkpoint = open_checkpoint(path)
     options = replace(options, target=find_target(options.target).name)
@@ -69,6 +70,33 @@ def find_artifact(
         if not afresh and _is_current(kept, checkpoint, options):
             return Found(open_artifact(kept), True)
         return Found(compile_checkpoint(path, kept, options, progress), True)
+
+
+def model_path(model: Path | None) -> Path:
+    """Where a model lies: an artifact, a directory with a config.json, or such a file.
+
+    Raises:
+        ArtifactError: there is none.
+    """
+    path = BUNDLED if model is None else model.expanduser().absolute()
+    is_config = path.suffix == ".json" and path.is_file()
+    if is_artifact(path) or is_config or (path / "config.json").is_file():
+        return path
+    raise ArtifactError(
+        "this is neither an artifact nor a checkpoint"
+        if path.exists()
+        else "there is no such model",
+        where=str(path),
+        remedy=_NAME_ONE,
+    )
+
+
+def current_artifact(path: Path, options: Options) -> Artifact | None:
+    """What the cache holds of a checkpoint, if it is what compiling would make; nothing is made."""
+    checkpoint = open_checkpoint(path)
+    options = replace(options, target=find_target(options.target).name)
+    kept = _place(checkpoint, options)
+    return open_artifact(kept) if _is_current(kept, checkpoint, options) else None
 
 
 def _is_current(kept: Path, checkpoint: Checkpoint, options: Options) -> bool:

@@ -15,15 +15,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from foreknown.errors import ArtifactError
+from foreknown.machine.kernels import Kernel, read_kernel
 from foreknown.plan.costs import Cost, Formula
 from foreknown.targets.cpu.program import Sizes
 
-FORMAT = 3
+FORMAT = 4
 MANIFEST, PLAN, GRAPH = "manifest.json", "plan.json", "graph.txt"
 SOURCE, OBJECT, WEIGHTS, CHECKPOINT = "program.c", "program.so", "weights.bin", "checkpoint"
 COMPILE_AGAIN = "compile the checkpoint again with this version on this machine"
@@ -71,6 +73,8 @@ class PhaseRecord:
         function: its function in program.c.
         nodes: its operations, in order.
         cost: bytes and operations as formulas.
+        rows: "T" where it runs over the step's tokens, "R" over its selected rows.
+        kernels: what it asks of a machine.
     """
 
     stage: int
@@ -78,6 +82,8 @@ class PhaseRecord:
     function: str
     nodes: tuple[str, ...]
     cost: Cost
+    rows: str
+    kernels: tuple[Kernel, ...]
 
 
 @dataclass(frozen=True)
@@ -99,20 +105,27 @@ class Artifact:
 
     def phases(self) -> tuple[PhaseRecord, ...]:
         """The plan's phases with their costs."""
-        return tuple(
-            PhaseRecord(
-                p["stage"],
-                p["kind"],
-                p["function"],
-                tuple(p["nodes"]),
-                Cost(*(Formula(**p["cost"][kind]) for kind in ("bytes", "flops", "int8_ops"))),
-            )
-            for p in self.plan()["phases"]
-        )
+        return phase_records(self.plan())
 
     def text(self, name: str) -> str:
         """One of the artifact's text files."""
         return (self.directory / name).read_text()
+
+
+def phase_records(plan: Mapping[str, Any]) -> tuple[PhaseRecord, ...]:
+    """The phases of a plan's record."""
+    return tuple(
+        PhaseRecord(
+            p["stage"],
+            p["kind"],
+            p["function"],
+            tuple(p["nodes"]),
+            Cost(*(Formula(**p["cost"][kind]) for kind in ("bytes", "flops", "int8_ops"))),
+            p["rows"],
+            tuple(map(read_kernel, p["kernels"])),
+        )
+        for p in plan["phases"]
+    )
 
 
 def is_artifact(directory: Path) -> bool:

@@ -10,7 +10,7 @@ from foreknown.artifact.format import COMPILE_AGAIN, OBJECT, WEIGHTS, Artifact
 from foreknown.artifact.weights_memory import read_weights
 from foreknown.errors import ArtifactError, DoesNotFit
 from foreknown.graph.batch import BLOCK_TOKENS
-from foreknown.targets.cpu.program import Program
+from foreknown.targets.cpu.program import Program, Sizes
 from foreknown.targets.cpu.toolchain import can_run, find_target
 from foreknown.targets.cpu.tools import checksum
 
@@ -44,9 +44,13 @@ class LoadedProgram:
 
 def plan_memory(artifact: Artifact, n_blocks: int, n_threads: int) -> MemoryPlan:
     """What loading with so many blocks of state and threads will take."""
-    sizes = artifact.manifest.sizes
+    return memory_of(artifact.manifest.sizes, artifact.manifest.weights_bytes, n_blocks, n_threads)
+
+
+def memory_of(sizes: Sizes, weights_bytes: int, n_blocks: int, n_threads: int) -> MemoryPlan:
+    """What a program of these sizes takes with so many blocks of state and threads."""
     return MemoryPlan(
-        weights=artifact.manifest.weights_bytes,
+        weights=weights_bytes,
         state=n_blocks * sizes.block_bytes,
         scratch=sizes.arena_bytes
         + n_threads * sizes.scratch_bytes

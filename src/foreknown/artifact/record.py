@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from foreknown.machine.kernels import kernel_record
 from foreknown.plan.constants import Constant, constant_text
-from foreknown.plan.costs import phase_cost
+from foreknown.plan.costs import phase_cost, phase_kernels
 from foreknown.plan.plan import Plan
 from foreknown.plan.tiling import block_panels
 from foreknown.targets.cpu.source import Source
@@ -24,9 +25,11 @@ def plan_record(plan: Plan, generated: Source, bits: int | None = None) -> dict[
             {
                 "stage": phase.stage,
                 "kind": phase.kind,
+                "rows": phase.rows.value,
                 "function": function,
                 "nodes": [n.op for n in phase.nodes] + [f"store {s.kind}" for s in phase.stores],
                 "cost": asdict(phase_cost(phase, plan.constants)),
+                "kernels": [kernel_record(k) for k in phase_kernels(phase, plan.constants)],
             }
             for phase, function in zip(plan.phases, generated.functions, strict=True)
         ],

@@ -6,16 +6,20 @@ operations it can lower.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
+from transformers import PreTrainedModel
 
 from foreknown.capture import experts as _experts  # noqa: F401  (registers its function)
 from foreknown.capture.attention import IMPLEMENTATION
 from foreknown.capture.building import build_model, read_model_config
 from foreknown.capture.export import export
 from foreknown.capture.hidden import hidden_states
+from foreknown.capture.layers import Layers, find_repeats
 from foreknown.capture.lower import lower
 from foreknown.capture.lower.layout import Tokens, reshape
 from foreknown.capture.weights import WeightSource, open_weights
@@ -25,7 +29,9 @@ from foreknown.graph.ir import Graph, Node, make
 
 DEFAULT_CONTEXT = 4096
 
-__all__ = ["Captured", "WeightSource", "capture"]
+__all__ = ["Captured", "Outline", "WeightSource", "capture", "capture_outline"]
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -62,10 +68,50 @@ def capture(
         UnsupportedOp: an operation has no meaning in the graph; names it and its source line.
     """
     checkpoint = open_checkpoint(directory)
+    return _by_either(lambda attention: _capture(checkpoint, context, trust_code, attention))
+
+
+class Outline:
+    """A deep model whose layers repeat, captured with only some of its periods of layers.
+
+    Args:
+        whole: periods that it has.
+        trace: captures the model with so many of them.
+        first: the model with one.
+    """
+
+    def __init__(self, whole: int, trace: Callable[[int], Captured], first: Captured) -> None:
+        self.whole = whole
+        self._trace = trace
+        self._made = {1: first}
+
+    def captured(self, periods: int) -> Captured:
+        """The model with so many periods; same errors as `capture`."""
+        if periods not in self._made:
+            try:
+                self._made[periods] = self._trace(periods)
+            except _NotTraced as error:
+                raise error.error from error
+        return self._made[periods]
+
+
+def capture_outline(
+    directory: str | Path, *, context: int | None = None, trust_code: bool = False
+) -> Outline | None:
+    """A deep model with its identical layers captured once; None if its layers do not repeat.
+
+    Same arguments and errors as `capture`.
+    """
+    checkpoint = open_checkpoint(directory)
+    return _by_either(lambda attention: _outline(checkpoint, context, trust_code, attention))
+
+
+def _by_either(run: Callable[[str], Result]) -> Result:
+    """What comes of one attention function, or of the other where the first cannot be traced."""
     first: ForeknownError | None = None
     for attention in (IMPLEMENTATION, "eager"):
         try:
-            return _capture(checkpoint, context, trust_code, attention)
+            return run(attention)
         except _NotTraced as error:
             # Code that does not know the interface may still write its attention out.
             unknown = first is not None and f"'{IMPLEMENTATION}'" in first.what
@@ -85,12 +131,37 @@ class _NotTraced(Exception):
 def _capture(
     checkpoint: Checkpoint, context: int | None, trust_code: bool, attention: str
 ) -> Captured:
-    config = read_model_config(checkpoint.directory, trust_code)
+    model, weights = _built(checkpoint, trust_code, attention)
+    return _traced(model, weights, _positions(checkpoint, context))
+
+
+def _outline(
+    checkpoint: Checkpoint, context: int | None, trust_code: bool, attention: str
+) -> Outline | None:
+    model, weights = _built(checkpoint, trust_code, attention)
+    repeats = find_repeats(model, weights.origin)
+    if repeats is None:
+        return None
+    layers, positions = Layers(model, repeats), _positions(checkpoint, context)
+
+    def trace(periods: int) -> Captured:
+        layers.keep(periods)
+        return _traced(model, weights, positions)
+
+    return Outline(repeats.periods, trace, trace(1))
+
+
+def _positions(checkpoint: Checkpoint, context: int | None) -> int:
     limit = checkpoint.config.max_position_embeddings or DEFAULT_CONTEXT
-    context = min(limit, context) if context else limit
+    return min(limit, context) if context else limit
+
+
+def _built(
+    checkpoint: Checkpoint, trust_code: bool, attention: str
+) -> tuple[PreTrainedModel, WeightSource]:
+    config = read_model_config(checkpoint.directory, trust_code)
     try:
         model = build_model(config, checkpoint.directory, trust_code, attention)
-        program = export(model, context)
     except (CaptureError, UnsupportedOp) as error:
         raise _NotTraced(error) from error
     default = str(checkpoint.config.lookup("dtype", "torch_dtype") or "float32")
@@ -99,6 +170,14 @@ def _capture(
         checkpoint.tensors,
         {"bfloat16": "bf16", "float16": "f16"}.get(default.removeprefix("torch."), "f32"),
     )
+    return model, weights
+
+
+def _traced(model: PreTrainedModel, weights: WeightSource, context: int) -> Captured:
+    try:
+        program = export(model, context)
+    except (CaptureError, UnsupportedOp) as error:
+        raise _NotTraced(error) from error
     used: list[str] = []
 
     def weight(name: str, value: torch.Tensor) -> Node | None:

@@ -82,6 +82,12 @@ class WeightSource:
         """Whether the checkpoint holds the parameter."""
         return self.name(name) in self._sources
 
+    def origin(self, name: str) -> str:
+        """How a parameter comes about, to tell it from another's: tied, stored as what, or not."""
+        if self.name(name) != name:
+            return "tied"
+        return self.stored(name) if not self.on_disk or self.has(name) else "missing"
+
     def stored(self, name: str) -> str:
         """How the checkpoint stores a parameter: f32, bf16 or f16.
 

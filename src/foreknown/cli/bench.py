@@ -20,15 +20,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from foreknown.report.bench import bench
-    from foreknown.report.host import calibrate, host_threads, known_host
+    from foreknown.report.host import host_threads, known_host
     from foreknown.report.phase_times import debug_level
 
     artifact = found_artifact(args)
     threads = args.threads or host_threads()
     with progress(quiet=args.json) as tell:
-        machine = known_host(threads) or calibrate(
-            threads, lambda done, total: tell("measuring this machine", done, total)
-        )
+        machine = known_host(threads)
         measured = bench(
             artifact,
             threads=threads,

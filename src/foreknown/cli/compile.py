@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foreknown.cli.arguments import add_compile_options, add_json, add_threads, compile_options
-from foreknown.cli.progress import Progress, progress
-from foreknown.errors import ForeknownError
+from foreknown.cli.progress import progress
 
 if TYPE_CHECKING:
     from foreknown.artifact import Artifact
@@ -45,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         start = time.perf_counter()
         artifact = compile_checkpoint(args.checkpoint, args.output, compile_options(args), tell)
         seconds = time.perf_counter() - start
-        machine = _machine(artifact, threads, tell)
+    machine = _machine(artifact, threads)
     record = summary_record(artifact, threads, machine)
     record["seconds"]["total"] = round(seconds, 3)
     if args.json:
@@ -55,16 +54,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _machine(artifact: Artifact, threads: int, tell: Progress) -> Machine | None:
-    """This machine, measured if that was not done yet; None if the artifact is for another."""
-    from foreknown.report.host import calibrate, known_host
+def _machine(artifact: Artifact, threads: int) -> Machine | None:
+    """This machine, as measured or estimated; None if the artifact is for another."""
+    from foreknown.report.host import known_host
     from foreknown.targets.cpu.toolchain import can_run, find_target
 
     if not can_run(find_target(artifact.manifest.target)):
         return None
-    try:
-        return known_host(threads) or calibrate(
-            threads, lambda done, total: tell("measuring this machine", done, total)
-        )
-    except ForeknownError:
-        return None  # what was compiled is no worse for it
+    return known_host(threads)

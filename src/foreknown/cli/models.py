@@ -104,13 +104,12 @@ def open_model(args: argparse.Namespace) -> Iterator[Model]:
         yield Model(artifact, loaded, checkpoint, engine, resident_before, load_ms, phase_times)
 
 
-def told_price(artifact: Artifact, threads: int) -> StepPrice | None:
-    """What steps will take on this machine; None while it is not measured."""
+def told_price(artifact: Artifact, threads: int) -> StepPrice:
+    """What steps will take on this machine, as it was measured or else is estimated."""
     from foreknown.report.forecast import step_price
     from foreknown.report.host import known_host
 
-    machine = known_host(threads)
-    return None if machine is None else step_price(artifact, machine)
+    return step_price(artifact, known_host(threads))
 
 
 def _find(

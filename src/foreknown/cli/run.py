@@ -13,8 +13,8 @@ from foreknown.cli.sampling import add_sampling, sampling_params
 from foreknown.errors import RequestError
 
 if TYPE_CHECKING:
-    from foreknown.engine import SamplingParams
     from foreknown.report.forecast import Forecast
+    from foreknown.report.generation import Generation
 
 PROMPT_LIMIT_BYTES = 64 << 20
 
@@ -57,18 +57,19 @@ def run(args: argparse.Namespace) -> int:
         params = sampling_params(
             args, model.checkpoint.generation, logprobs=args.logprobs or 0 if args.json else None
         )
-        told = _forecast(model, len(ids), params)
         generation = Generation(len(ids), model.load_ms, model.engine.clock.now_ns())
         for output in model.engine.generate([Request(ids, params)]):
             generation.add(output)
             if not args.json:
                 sys.stdout.write(output.text)
                 sys.stdout.flush()
+        is_shown = args.stats or (not args.json and sys.stderr.isatty())
+        told = _forecast(model, generation) if args.json or is_shown else None
         if args.json:
             print(json.dumps(generation.record(told, top=args.logprobs is not None)))
         elif not generation.text.endswith("\n"):
             print(flush=True)
-        if args.stats or (not args.json and sys.stderr.isatty()):
+        if is_shown:
             grown = resident_bytes() - model.resident_before
             print_stats(generation, told, model.loaded.memory, grown, sys.stderr)
         if model.phase_times is not None:
@@ -100,18 +101,11 @@ def _ids(model: Model, prompt: str, *, raw: bool) -> list[int]:
     return model.checkpoint.tokenizer.encode(prompt)
 
 
-def _forecast(model: Model, prompt_tokens: int, params: SamplingParams) -> Forecast | None:
-    """Before the run; None while this machine has not been measured."""
-    from foreknown.report.forecast import forecast
+def _forecast(model: Model, generation: Generation) -> Forecast:
+    """Of a prompt and as many tokens as came."""
+    from foreknown.artifact.planned import planned_artifact
+    from foreknown.report.forecast import Case, forecast
     from foreknown.report.host import known_host
 
-    machine = known_host(model.threads)
-    if machine is None:
-        return None
-    room = max(1, model.engine.max_length - prompt_tokens)
-    return forecast(
-        model.artifact,
-        machine,
-        prompt_tokens=prompt_tokens,
-        output_tokens=room if params.max_tokens is None else params.max_tokens,
-    )
+    case = Case(generation.prompt_tokens, max(1, len(generation.token_ids)))
+    return forecast(planned_artifact(model.artifact), known_host(model.threads), case)

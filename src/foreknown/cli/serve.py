@@ -71,6 +71,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="requests that may wait; more are refused with 429 (default 1024)",
     )
+    guard.add_argument(
+        "--no-promises",
+        dest="promises",
+        action="store_false",
+        help="refuse requests with a deadline or another objective: all take what is left",
+    )
     operation = parser.add_argument_group("operation")
     operation.add_argument(
         "--shutdown-seconds",
@@ -104,6 +110,7 @@ def run(args: argparse.Namespace) -> int:
     from foreknown.server.metrics import Metrics
     from foreknown.server.service import Service
     from foreknown.server.serving import listen, serve
+    from foreknown.server.watching import DriftLog
 
     keys = read_keys(args.api_keys)
     listening = listen(args.host, args.port)
@@ -113,10 +120,13 @@ def run(args: argparse.Namespace) -> int:
     set_up_logs(args.log, quiet=args.quiet)
     service = Service(
         models={model.name: model for model in models},
-        thread=EngineThread([model.engine for model in models]),
+        thread=EngineThread(
+            [model.engine for model in models], DriftLog([model.name for model in models])
+        ),
         metrics=Metrics([(model.name, model.engine) for model in models]),
         limits=_limits(args),
         log_bodies=args.log_bodies,
+        promises=args.promises,
     )
     host, port = listening.getsockname()[:2]
     open_to_all = args.host not in (LOOPBACK, "::1", "localhost") and not keys
@@ -139,7 +149,7 @@ def _names(given: list[str]) -> list[str | None]:
 
 def _wanted(args: argparse.Namespace, text: str | None) -> Wanted:
     """A model as the command line names it, compiled if need be."""
-    from foreknown.cli.models import one_of_several, told_seconds
+    from foreknown.cli.models import one_of_several, told_price
     from foreknown.server.hosting import Wanted
 
     name, path = "", text
@@ -149,7 +159,7 @@ def _wanted(args: argparse.Namespace, text: str | None) -> Wanted:
     if not name:
         name = "bundled" if path is None else Path(path).resolve().name.removesuffix(".fk")
     threads = args.threads or len(os.sched_getaffinity(0))
-    told = told_seconds(artifact, threads)
+    told = told_price(artifact, threads)
     return Wanted(name, artifact, args.sequences, args.speculation, told, again)
 
 

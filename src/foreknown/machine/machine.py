@@ -1,19 +1,17 @@
-"""A machine's description, and its text: a TOML file that a person can read and correct."""
+"""A machine's description: what a step can count on, what it draws, and what it costs."""
 
 from __future__ import annotations
 
 import math
-import os
-import tomllib
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from foreknown.errors import MachineError
+from foreknown.machine.kernel_costs import KernelCosts
 
-FORMAT = 2
 AGAIN = "foreknown calibrate measures this machine again"
+MOST_USD_PER_HOUR = 10_000.0
+MOST_WATTS = 100_000.0
 
 
 @dataclass(frozen=True)
@@ -28,6 +26,17 @@ class Machine:
         f32_gflop_s: multiply-adds counted as two operations, in 1e9 a second.
         int8_gop_s: the same of exact products of 8-bit codes.
         barrier_us: what a meeting of all threads between two stages takes.
+        first_touch_gb_s: memory that is written for the first time, in 1e9 bytes a second.
+        kernels: what the generator's own kernels take; None: only bounds are known.
+        estimated: whether nobody measured it: its numbers follow from its features.
+        quiet: whether nothing else ran while it was measured.
+        noise: how far repeats of the same step are apart, relative.
+        idle_watts: drawn while nothing runs.
+        busy_watts: drawn in a step.
+        watts_from: where these come from.
+        usd_per_hour: what it costs; 0: nobody said.
+        features: of the processor that code is chosen by.
+        date: when it was measured, as in 2026-11-25; "" if it was not.
 
     Raises:
         MachineError: a number that no machine has.
@@ -39,6 +48,17 @@ class Machine:
     f32_gflop_s: float
     int8_gop_s: float
     barrier_us: float
+    first_touch_gb_s: float = 2.0
+    kernels: KernelCosts | None = None
+    estimated: bool = False
+    quiet: bool = True
+    noise: float = 0.0
+    idle_watts: float = 0.0
+    busy_watts: float = 0.0
+    watts_from: str = "not known"
+    usd_per_hour: float = 0.0
+    features: tuple[str, ...] = ()
+    date: str = ""
 
     def __post_init__(self) -> None:
         sizes = [size for size, _ in self.read_gb_s]
@@ -48,12 +68,18 @@ class Machine:
             ("f32_gflop_s", self.f32_gflop_s),
             ("int8_gop_s", self.int8_gop_s),
             ("threads", self.threads),
+            ("first_touch_gb_s", self.first_touch_gb_s),
             *((f"read_gb_s of {size} bytes", speed) for size, speed in self.read_gb_s),
         ):
             if not (math.isfinite(value) and value > 0):
                 raise MachineError(f"{name} is {value}, not above zero", remedy=AGAIN)
-        if not (math.isfinite(self.barrier_us) and self.barrier_us >= 0):
-            raise MachineError(f"barrier_us is {self.barrier_us}", remedy=AGAIN)
+        for name, value in (("barrier_us", self.barrier_us), *_numbers(self.kernels)):
+            if not (math.isfinite(value) and value >= 0):
+                raise MachineError(f"{name} is {value}", remedy=AGAIN)
+        if not (math.isfinite(self.noise) and 0 <= self.noise <= 10):
+            raise MachineError(f"the noise is {self.noise}, no share of a time", remedy=AGAIN)
+        check_price(self.usd_per_hour)
+        check_watts(self.idle_watts, self.busy_watts)
 
     def bandwidth_gb_s(self, working_set_bytes: float) -> float:
         """Bandwidth of reading a working set, between the measured ones by its logarithm."""
@@ -67,57 +93,61 @@ class Machine:
             below = above
         return below[1]
 
+    def streamed_share(self, working_set_bytes: float) -> float:
+        """How much of a working set comes from memory each time, the rest from the last cache.
 
-def machine_toml(machine: Machine) -> str:
-    """The description's text."""
-    table = "\n".join(f"  [{size}, {speed:.3f}]," for size, speed in machine.read_gb_s)
-    name = machine.name.replace("\\", "/").replace('"', "'")
-    return (
-        f"# Measured by `foreknown calibrate`; a forecast is made of these numbers.\n"
-        f"format = {FORMAT}\n"
-        f'name = "{name}"\n'
-        f"threads = {machine.threads}\n"
-        f"f32_gflop_s = {machine.f32_gflop_s:.3f}\n"
-        f"int8_gop_s = {machine.int8_gop_s:.3f}\n"
-        f"barrier_us = {machine.barrier_us:.3f}\n"
-        f"read_gb_s = [  # working set in bytes, 1e9 bytes a second\n{table}\n]\n"
-    )
-
-
-def write_machine(machine: Machine, path: Path) -> None:
-    """Keep a description, whole or not at all.
-
-    Raises:
-        MachineError: it cannot be written there.
-    """
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(machine_toml(machine), "utf-8")
-        partial.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
-        raise MachineError(
-            f"the machine's profile cannot be kept: {error.strerror or error}",
-            where=str(path),
-            remedy="set FOREKNOWN_CACHE to a directory that can be written",
-        ) from None
+        By how its bandwidth lies between those of what is cached and what is not.
+        """
+        largest = self.read_gb_s[-1][0]
+        if self.kernels is None or working_set_bytes >= largest:
+            return 1.0
+        cached = 1 / self.bandwidth_gb_s(self.kernels.cached_bytes)
+        streamed = 1 / self.read_gb_s[-1][1]
+        if streamed <= cached:  # no cache that shows
+            return 1.0
+        here = 1 / self.bandwidth_gb_s(working_set_bytes)
+        return min(max((here - cached) / (streamed - cached), 0.0), 1.0)
 
 
-def read_machine(path: Path) -> Machine:
-    """A description from its file.
+def check_price(usd_per_hour: float) -> None:
+    """Whether a price makes sense.
 
     Raises:
-        MachineError: it is missing, damaged, or of another format.
+        MachineError: says what would.
     """
-    try:
-        raw: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-        if raw.pop("format") != FORMAT:
-            raise ValueError("it is of another format")
-        table = tuple((int(size), float(speed)) for size, speed in raw.pop("read_gb_s"))
-        return Machine(read_gb_s=table, **raw)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    if not (math.isfinite(usd_per_hour) and 0 <= usd_per_hour <= MOST_USD_PER_HOUR):
         raise MachineError(
-            f"the machine's profile cannot be read: {error}", where=str(path), remedy=AGAIN
-        ) from None
+            f"{usd_per_hour} USD an hour is no price of a machine",
+            remedy=f"give a number from 0 to {MOST_USD_PER_HOUR:,.0f}",
+        )
+
+
+def check_watts(idle: float, busy: float) -> None:
+    """Whether a machine can draw so much.
+
+    Raises:
+        MachineError: says what would make sense.
+    """
+    for name, watts in (("idle", idle), ("busy", busy)):
+        if not (math.isfinite(watts) and 0 <= watts <= MOST_WATTS):
+            raise MachineError(
+                f"{watts} W {name} are not what a machine draws",
+                remedy=f"give numbers from 0 to {MOST_WATTS:,.0f}: IDLE,BUSY",
+            )
+    if busy < idle:
+        raise MachineError(
+            f"a machine that draws {idle:g} W idle does not draw {busy:g} W busy",
+            remedy="give the smaller number first: IDLE,BUSY",
+        )
+
+
+def _numbers(kernels: KernelCosts | None) -> Iterator[tuple[str, float]]:
+    """Every number of the kernels' costs, with its name."""
+    if kernels is None:
+        return
+    yield "cached_bytes", kernels.cached_bytes
+    for part in (*kernels.products, *kernels.attention, *kernels.rows, kernels.engine):
+        for name, value in vars(part).items():
+            for number in value if isinstance(value, tuple) else (value,):
+                if not isinstance(number, str):
+                    yield name, number

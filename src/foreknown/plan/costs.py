@@ -11,14 +11,19 @@ floating-point ones (flops), but those of products of codes, which are exact int
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from foreknown.graph.batch import BLOCK_TOKENS
 from foreknown.graph.ir import Node, Symbol
+from foreknown.graph.ops import REDUCTION
+from foreknown.machine.kernels import Attention, Kernel, Product, Recurrence, Rows
 from foreknown.plan.constants import Constant
 from foreknown.plan.layout import row_bytes
 from foreknown.plan.phases import Phase, held
 from foreknown.plan.state import block_bytes, kept_as, state_slot
 
+FREE = frozenset("reshape permute slice broadcast select_rows shift".split())
+"""Row operations that move nothing by themselves: their users read elsewhere."""
 TRANSCENDENTAL = frozenset("exp expm1 log log1p tanh sigmoid erf sin cos pow rsqrt".split())
 
 
@@ -125,3 +130,74 @@ def _node_cost(node: Node, rows: Symbol, constants: dict[Node, Constant]) -> Cos
             return Cost(flops=_per(rows, 2 * node.row_size * node.args[0].row_shape[-1]))
         case op:
             return Cost(flops=_per(rows, node.row_size * (10 if op in TRANSCENDENTAL else 1)))
+
+
+def phase_kernels(phase: Phase, constants: dict[Node, Constant]) -> tuple[Kernel, ...]:
+    """What one phase asks of a machine, in the terms in which machines are measured."""
+    if phase.kind == "rows":
+        return (_rows_kernel(phase, constants),)
+    return tuple(_kernel(node, constants) for node in phase.nodes)
+
+
+def _kernel(node: Node, constants: dict[Node, Constant]) -> Kernel:
+    match node.op:
+        case "linear" | "experts":
+            x, w, *index = node.args
+            *groups, n, k = w.row_shape
+            weights = _format(constants[w])
+            if index:
+                return Product(weights, n, k, experts=w.row_shape[0], chosen=index[0].row_size)
+            matrices = prod(groups)
+            return Product(weights, n, k, matrices, x.row_size // (matrices * k))
+        case "attend":
+            queries, keys, values = node.args[:3]
+            slot = state_slot(node)
+            return Attention(
+                kept_as(keys),
+                heads=queries.row_shape[0],
+                groups=keys.row_shape[0],
+                width=keys.row_shape[1],
+                value_width=values.row_shape[1],
+                window=int(node.number("window") or node.number("chunk")),
+                kept_bytes=block_bytes(slot) / BLOCK_TOKENS,
+            )
+        case _:
+            return Recurrence(node.row_size)
+
+
+def _format(weights: Constant) -> str:
+    node = weights.node
+    return f"{weights.stored}/{node.integer('group')}" if node.op == "lowbit" else weights.stored
+
+
+def _rows_kernel(phase: Phase, constants: dict[Node, Constant]) -> Rows:
+    counts: dict[str, float] = {}
+
+    def add(kind: str, amount: float) -> None:
+        counts[kind] = counts.get(kind, 0.0) + amount
+
+    for node in phase.nodes:
+        size = node.row_size
+        match node.op:
+            case "take":
+                table = constants.get(node.args[0])
+                lowbit = table is not None and table.layout == "lowbit"
+                add("unpacked" if lowbit else "looked_up", size)
+            case "quantise":
+                add("quantised", size)
+            case "matmul":
+                add("cheap", size * node.args[0].row_shape[-1])
+            case "topk_values" | "topk_indices":
+                add("sorted", node.args[0].row_size * node.integer("k"))
+            case op if op in REDUCTION or op in {"argmax", "cumsum"}:
+                add("reduced", node.args[0].row_size)
+            case op if op in TRANSCENDENTAL:
+                add("function", size)
+            case op if op not in FREE:
+                add("cheap", size)
+    for slot in phase.stores:
+        add("stored", sum(value.row_size for value in slot.values))
+    moved = sum(row_bytes(v) for v in (*phase.inputs, *phase.outputs))
+    moved += sum(row_bytes(v) for s in phase.stores for v in s.values)
+    add("kilobytes", moved / 1024)
+    return Rows(tuple(sorted(counts.items())))

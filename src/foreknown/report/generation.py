@@ -8,7 +8,11 @@ from typing import Any, TextIO
 from foreknown.artifact.loading import MemoryPlan
 from foreknown.engine import Output
 from foreknown.report.forecast import Forecast
+from foreknown.report.objectives import ms_text
 from foreknown.report.tables import Table, bytes_text
+
+
+ESTIMATED = "an estimate from the processor's features, until `foreknown calibrate` measures it"
 
 
 @dataclass
@@ -46,6 +50,11 @@ class Generation:
         return (self.outputs[0].time_ns - self.start_ns) / 1e6 if self.outputs else None
 
     @property
+    def total_ms(self) -> float | None:
+        """To the last token."""
+        return (self.outputs[-1].time_ns - self.start_ns) / 1e6 if self.outputs else None
+
+    @property
     def decode_tok_s(self) -> float | None:
         """Tokens a second after the first; None for fewer than two."""
         times = [output.time_ns for output in self.outputs if output.token is not None]
@@ -66,8 +75,9 @@ class Generation:
                 "load_ms": round(self.load_ms, 3),
                 "first_token_ms": _rounded(self.first_token_ms),
                 "decode_tok_s": _rounded(self.decode_tok_s),
+                "total_ms": _rounded(self.total_ms),
             },
-            "forecast": forecast.record() if forecast else None,
+            "forecast": forecast.short_record() if forecast else None,
         }
         if top:
             record["top_logprobs"] = [
@@ -98,19 +108,24 @@ def print_stats(
     columns = ("", "forecast", "measured")
     count = len(generation.token_ids)
     table = Table(f"{generation.prompt_tokens} tokens in, {count} out", columns, right=columns[1:])
-    first, speed = generation.first_token_ms, generation.decode_tok_s
+    first, speed, total = generation.first_token_ms, generation.decode_tok_s, generation.total_ms
     table.row(
         "first token",
-        f"{forecast.first_token_ms:.2f} ms" if forecast else "-",
-        f"{first:.2f} ms" if first is not None else "-",
+        ms_text(forecast.ttft_ms) if forecast else "-",
+        "-" if first is None else ms_text(first),
     )
     table.row(
         "tokens a second",
         f"{forecast.decode_tok_s:,.0f}" if forecast else "-",
-        f"{speed:,.0f}" if speed is not None else "-",
+        "-" if speed is None else f"{speed:,.0f}",
+    )
+    table.row(
+        "all of it",
+        f"{ms_text(forecast.low_ms)} to {ms_text(forecast.high_ms)}" if forecast else "-",
+        "-" if total is None else ms_text(total),
     )
     table.row("memory", bytes_text(memory.total), bytes_text(resident))
     table.row("loading", "", f"{generation.load_ms:.0f} ms")
     table.print(file)
-    if forecast is None:
-        file.write("no forecast of time: `foreknown calibrate` measures this machine once\n")
+    if forecast is not None and forecast.machine.estimated:
+        file.write(ESTIMATED + "\n")

@@ -1,14 +1,25 @@
-"""The machine this process runs on: measured once, kept in the user's cache."""
+"""The machine this process runs on: measured once and kept in the user's cache, else estimated."""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from foreknown.errors import MachineError
 from foreknown.machine import Machine, Probes, measure, read_machine, write_machine
-from foreknown.targets.cpu.toolchain import cache_directory
+from foreknown.machine.estimate import estimated_machine
+from foreknown.machine.measure import processor_name
+from foreknown.machine.watts import Watts, estimated_watts, measured_watts
+from foreknown.targets.cpu.toolchain import TARGETS, cache_directory, host_features
+
+Progress = Callable[[int, int], None]
+CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+BY_HAND = "as given to calibrate"
 
 
 def host_threads() -> int:
@@ -21,25 +32,140 @@ def profile_path(threads: int) -> Path:
     return cache_directory() / "machines" / f"host-{threads}.toml"
 
 
-def known_host(threads: int) -> Machine | None:
-    """The host's kept profile; None if it was not measured yet, or can no longer be read."""
+def known_host(threads: int) -> Machine:
+    """The host's kept profile; an estimate if it was not measured yet, or on another machine."""
     try:
-        return read_machine(profile_path(threads))
+        machine = read_machine(profile_path(threads))
     except MachineError:
-        return None
+        return estimated_host(threads)
+    return machine if not _differences(machine, threads) else estimated_host(threads)
+
+
+def measured_host(threads: int) -> Machine | None:
+    """The host's kept profile; None if it was not measured yet."""
+    machine = known_host(threads)
+    return None if machine.estimated else machine
+
+
+def named_machine(path: Path, threads: int) -> Machine:
+    """The profile in a file that a user named, for this machine.
+
+    Raises:
+        MachineError: it cannot be read, or is of another machine.
+    """
+    machine = read_machine(path)
+    differences = _differences(machine, threads)
+    if differences:
+        raise MachineError(
+            f"the profile is of another machine: {'; '.join(differences)}",
+            where=str(path),
+            remedy="foreknown calibrate measures this one",
+        )
+    return machine
+
+
+def estimated_host(threads: int) -> Machine:
+    """The host as its features let expect it."""
+    return estimated_machine(
+        processor_name(), threads, _features(), _clock_ghz(), _last_cache_bytes()
+    )
 
 
 def calibrate(
-    threads: int, progress: Callable[[int, int], None] = lambda done, total: None
+    threads: int,
+    progress: Progress = lambda done, total: None,
+    *,
+    usd_per_hour: float | None = None,
+    watts: tuple[float, float] | None = None,
 ) -> Machine:
-    """Measure the host, in under three seconds, and keep what was found.
+    """Measure the host, in under thirty seconds, and keep what was found.
+
+    Args:
+        usd_per_hour: what it costs; None: as the kept profile says, if it does.
+        watts: what it draws idle and busy; None: measured or estimated.
 
     Raises:
+        MachineError: a price or watts that make no sense.
         ToolchainError: the probes are not built yet and there is no compiler.
     """
+    from foreknown.report.calibration import first_touch_gb_s, measure_kernels
     from foreknown.targets.cpu.barrier import barrier_us
     from foreknown.targets.cpu.tools import f32_gflop_s, int8_gop_s, read_gb_s
 
-    machine = measure(Probes(read_gb_s, f32_gflop_s, int8_gop_s, barrier_us), threads, progress)
+    kept = None
+    with suppress(MachineError):
+        kept = read_machine(profile_path(threads))
+    stated = estimated_host(threads)
+    if watts is not None:  # refused before anything is measured
+        stated = replace(stated, idle_watts=watts[0], busy_watts=watts[1], watts_from=BY_HAND)
+    elif kept is not None and kept.watts_from == BY_HAND:
+        stated = replace(
+            stated,
+            idle_watts=kept.idle_watts,
+            busy_watts=kept.busy_watts,
+            watts_from=BY_HAND,
+        )
+    if usd_per_hour is None:
+        usd_per_hour = kept.usd_per_hour if kept is not None else 0.0
+    stated = replace(stated, usd_per_hour=usd_per_hour)
+    bounds = measure(Probes(read_gb_s, f32_gflop_s, int8_gop_s, barrier_us), threads)
+    kernels, noise, quiet = measure_kernels(threads, progress)
+    power = Watts(stated.idle_watts, stated.busy_watts, stated.watts_from)
+    if power.source != BY_HAND:
+        power = measured_watts(lambda seconds: f32_gflop_s(threads, seconds)) or estimated_watts(
+            processor_name(), threads
+        )
+    machine = replace(
+        bounds,
+        first_touch_gb_s=first_touch_gb_s(),
+        kernels=kernels,
+        quiet=quiet,
+        noise=round(noise, 4),
+        idle_watts=power.idle,
+        busy_watts=power.busy,
+        watts_from=power.source,
+        usd_per_hour=usd_per_hour,
+        features=_features(),
+        date=datetime.fromtimestamp(time.time(), UTC).date().isoformat(),
+    )
     write_machine(machine, profile_path(threads))
     return machine
+
+
+def _differences(machine: Machine, threads: int) -> list[str]:
+    """What tells a profile's machine from the host, for people."""
+    found = []
+    for what, its, ours in (
+        ("the processor is", machine.name, processor_name()),
+        ("its features are", " ".join(machine.features), " ".join(_features())),
+        ("its threads are", str(machine.threads), str(threads)),
+    ):
+        if its != ours:
+            found.append(f"{what} {its or 'none'}, here {ours or 'none'}")
+    return found
+
+
+def _features() -> tuple[str, ...]:
+    """Features of the host by which code is chosen."""
+    told = {feature for target in TARGETS.values() for feature in target.needs}
+    return tuple(sorted(told & host_features()))
+
+
+def _clock_ghz() -> float:
+    """The processor's clock as the system tells it; 0 if it does not."""
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            if line.startswith("cpu MHz"):
+                return float(line.split(":", 1)[1]) / 1e3
+    return 0.0
+
+
+def _last_cache_bytes() -> int:
+    """The largest cache as the system tells it; 0 if it does not."""
+    units = {"K": 1 << 10, "M": 1 << 20}
+    sizes = [0]
+    for file in CACHES.glob("index*/size"):
+        with suppress(OSError, ValueError, KeyError):
+            text = file.read_text().strip()
+            sizes.append(int(text[:-1]) * units[text[-1]])
+    return max(sizes)

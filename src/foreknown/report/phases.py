@@ -38,6 +38,7 @@ def phases_record(artifact: Artifact, machine: Machine | None, step: StepShape) 
         "stages": costs.stages,
         "meetings": costs.meetings(step),
         "forecast_us": round(price.seconds(step) * 1e6, 3) if price else None,
+        "engine_us": round(price.engine_seconds(step) * 1e6, 3) if price else None,
         "phases": rows,
     }
 

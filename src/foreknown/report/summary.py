@@ -7,9 +7,11 @@ from typing import Any, TextIO
 from foreknown.artifact import Artifact
 from foreknown.artifact.format import OBJECT, SOURCE
 from foreknown.artifact.loading import plan_memory
+from foreknown.artifact.planned import planned_artifact
 from foreknown.graph.batch import BLOCK_TOKENS
 from foreknown.machine import Machine
-from foreknown.report.forecast import forecast
+from foreknown.report.forecast import Case, forecast
+from foreknown.report.objectives import ms_text
 from foreknown.report.tables import Table, bytes_text, seconds_text
 
 TYPICAL_PROMPT, TYPICAL_OUTPUT = 128, 128
@@ -55,13 +57,14 @@ def _forecast(artifact: Artifact, machine: Machine) -> dict[str, Any]:
     context = artifact.manifest.sizes.context
     prompt_tokens = max(1, min(TYPICAL_PROMPT, context // 2))
     output_tokens = max(1, min(TYPICAL_OUTPUT, context - prompt_tokens))
-    told = forecast(artifact, machine, prompt_tokens=prompt_tokens, output_tokens=output_tokens)
+    told = forecast(planned_artifact(artifact), machine, Case(prompt_tokens, output_tokens))
     return {
         "machine": machine.name,
+        "estimated": machine.estimated,
         "threads": machine.threads,
         "prompt_tokens": prompt_tokens,
         "output_tokens": output_tokens,
-        **told.record(),
+        **told.short_record(),
     }
 
 
@@ -91,8 +94,11 @@ def print_summary(record: dict[str, Any], file: TextIO) -> None:
     told = record["forecast"]
     if told:
         first, speed = told["first_token_ms"], told["decode_tok_s"]
-        takes.row("first token", f"{first:.2f} ms after a prompt of {told['prompt_tokens']} tokens")
+        after = f"after a prompt of {told['prompt_tokens']} tokens"
+        takes.row("first token", f"{ms_text(first)} {after}")
         takes.row("then", f"{speed:,.0f} tokens a second over {told['output_tokens']} tokens")
+        takes.row("energy", f"{told['joules']:,.3g} J for all of it")
+        takes.row("bound by", told["bound_by"])
         takes.row("on", f"{told['machine']}, {told['threads']} threads")
         takes.row("basis", told["basis"])
     else:

@@ -64,8 +64,11 @@ class Access:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                generation = state.get("generation")
+                promised = generation.headers() if generation is not None else ()
                 message["headers"] = [
                     *message.get("headers", ()),
+                    *promised,
                     id_header,
                     (b"x-request-id", id_header[1]),
                     *_SECURITY,

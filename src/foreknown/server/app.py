@@ -22,6 +22,7 @@ from foreknown.server.api import (
     chat,
     completions,
     embeddings,
+    forecast,
     messages,
     operation,
     responses,
@@ -30,8 +31,10 @@ from foreknown.server.api import (
 from foreknown.server.connections import Connections
 from foreknown.server.errors import INVALID, NOT_FOUND, Refusal, invalid_body, refused
 from foreknown.server.keys import Keys
+from foreknown.server.objectives import HEADERS
 from foreknown.server.service import Service
 
+PROMISED = [f"x-foreknown-promise-{name}-ms" for name in ("ttft", "tpot", "total")]
 PAGE = Path(__file__).parent / "page"
 
 
@@ -59,8 +62,8 @@ def make_app(service: Service, keys: Keys, origins: Sequence[str] = ()) -> FastA
                 CORSMiddleware,
                 allow_origins=list(origins),
                 allow_methods=["GET", "POST"],
-                allow_headers=["authorization", "content-type", "x-api-key"],
-                expose_headers=["request-id", "x-request-id", "retry-after"],
+                allow_headers=["authorization", "content-type", "x-api-key", *HEADERS],
+                expose_headers=["request-id", "x-request-id", "retry-after", *PROMISED],
             ),
         )
     middleware.append(Middleware(Connections, limits=service.limits, log_bodies=service.log_bodies))
@@ -74,7 +77,9 @@ def make_app(service: Service, keys: Keys, origins: Sequence[str] = ()) -> FastA
         separate_input_output_schemas=False,
     )
     _answer_errors(app)
-    for family in (chat, completions, responses, messages, embeddings, tokens, operation):
+    for family in (
+        chat, completions, responses, messages, embeddings, forecast, tokens, operation,
+    ):  # fmt: skip
         app.include_router(family.router(service))
     _document_errors(app)
 

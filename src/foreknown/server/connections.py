@@ -1,14 +1,16 @@
 """Reads bodies within bounds, and notices clients that are slow or gone.
 
 ASGI middleware around everything: a request's body is read whole, up to a size and a time, before
-the route runs; while it runs, a client that leaves, or that does not take what is sent to it,
-cancels it. So a route only has to clean up when it is cancelled.
+the route runs; then the request counts as arrived. While the route runs, a client that leaves, or
+that does not take what is sent to it, cancels it. So a route only has to clean up when it is
+cancelled.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable
 from http import HTTPStatus
 
@@ -45,6 +47,7 @@ class Connections:
         if self._log_bodies and body is not None:
             scope["state"]["body"] = body.decode("utf-8", "replace")
         if body is not None:
+            scope["state"]["arrival_ns"] = time.monotonic_ns()
             await self._run(scope, body, receive, sending)
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes | None:

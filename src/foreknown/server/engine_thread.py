@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from queue import Empty, SimpleQueue
 from foreknown.engine import Engine, Output, Request
 from foreknown.engine.intake import answer_ids
 from foreknown.errors import ForeknownError
+from foreknown.server.accounts import Account
 
 _log = logging.getLogger(__name__)
 
@@ -32,15 +34,19 @@ class Feed:
     Attributes:
         ids: the engine's names of all their samples, in order.
         requests: as the engine takes them.
+        account: that takes note of each output's arrival; None: nobody asked for one.
     """
 
     def __init__(self, ids: list[str], requests: Sequence[Request]) -> None:
         self.ids, self.requests = ids, requests
+        self.account: Account | None = None
         self._news: list[Output] = []
         self._reader: asyncio.Future[None] | None = None
 
     def put(self, outputs: list[Output]) -> None:
         self._news += outputs
+        if self.account is not None:
+            self.account.deliver(outputs, time.monotonic_ns())
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
 
@@ -59,6 +65,7 @@ class EngineThread:
 
     Args:
         engines: all of them; used by nobody else once the thread has started.
+        watch: is shown an engine after each of its steps, with its place.
 
     Attributes:
         recent: of each engine, the last steps: (when it ended, ns by its clock; what it took, ns;
@@ -67,8 +74,12 @@ class EngineThread:
             with an error.
     """
 
-    def __init__(self, engines: Sequence[Engine]) -> None:
-        self._engines = tuple(engines)
+    def __init__(
+        self,
+        engines: Sequence[Engine],
+        watch: Callable[[int, Engine], None] = lambda index, engine: None,
+    ) -> None:
+        self._engines, self._watch = tuple(engines), watch
         self._feeds: list[dict[str, Feed]] = [{} for _ in engines]
         self._commands: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="engines", daemon=True)
@@ -95,17 +106,30 @@ class EngineThread:
         """A feed for requests to an engine, of which none has begun.
 
         What an engine would refuse is refused here, on the event loop, so nobody waits for the
-        step that runs.
+        step that runs. Objectives are reserved here, those of all requests or none.
 
         Raises:
             RequestError: the engine would refuse one.
+            NotPromised: the objective of one cannot be kept.
         """
         for request in requests:
             self._engines[index].check(request)
         named = [replace(request, id=f"{next(self._names)}") for request in requests]
+        self._reserve(self._engines[index], named)
         feed = Feed([name for one in named for name in answer_ids(one, one.id)], named)
         self._n_prepared[index] += len(feed.ids)
         return feed
+
+    def _reserve(self, engine: Engine, requests: Sequence[Request]) -> None:
+        reserved: list[Request] = []
+        try:
+            for request in requests:
+                if request.objective is not None:
+                    engine.reserve(request)
+                    reserved.append(request)
+        except BaseException:
+            _release(engine, reserved)
+            raise
 
     def submit(self, index: int, feed: Feed) -> None:
         """Queue a feed's requests with their engine."""
@@ -124,6 +148,7 @@ class EngineThread:
     def forget(self, index: int, feed: Feed) -> None:
         """Take back a feed that was never submitted."""
         self._n_prepared[index] -= len(feed.ids)
+        _release(self._engines[index], feed.requests)
 
     def n_queued(self, index: int) -> int:
         """Samples that were prepared and that the engine has not seen yet."""
@@ -174,6 +199,7 @@ class EngineThread:
             outputs = engine.step()
             end_ns = engine.clock.now_ns()
             self.recent[index].append((end_ns, end_ns - start_ns, len(outputs)))
+            self._watch(index, engine)
         except Exception as error:
             _log.exception("a step failed", extra={"event": "step_failed"})
             self.failure[index] = error
@@ -197,6 +223,7 @@ class EngineThread:
             _log.exception("a request failed", extra={"event": "request_failed"})
             why = ForeknownError("the engine failed", remedy="look at the server's log")
         self._cancel(index, feed)
+        _release(self._engines[index], feed.requests)
         outputs = [Output(name, 0, None, finish_reason="error", error=why) for name in feed.ids]
         if self._loop is not None:
             self._loop.call_soon_threadsafe(_hand_over, [(feed, outputs)])
@@ -208,6 +235,13 @@ class EngineThread:
         for name in names:
             engine.cancel(name)
         return [Output(name, now_ns, None, finish_reason="error", error=why) for name in names]
+
+
+def _release(engine: Engine, requests: Sequence[Request]) -> None:
+    """Drop what was reserved for requests that the engine will not see."""
+    for request in requests:
+        if request.objective is not None:
+            engine.release(request.id)
 
 
 def _hand_over(news: list[tuple[Feed, list[Output]]]) -> None:

@@ -43,6 +43,7 @@ class Refusal(ForeknownError):
         kind: the error's type, in the words that both interfaces share.
         code: a word for programs; "" if there is none.
         retry_after_s: when it may be tried again; None: no sooner than it is changed.
+        foreknown: what could be promised instead, for the body; None: nothing is said.
     """
 
     def __init__(
@@ -55,11 +56,13 @@ class Refusal(ForeknownError):
         code: str = "",
         retry_after_s: int | None = None,
         remedy: str = "",
+        foreknown: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(_shortened(what, SAID), remedy=remedy)
         self.param, self.status = _shortened(param, NAMED), status
         self.kind, self.code = kind, code
         self.retry_after_s = retry_after_s
+        self._more = {} if foreknown is None else {"foreknown": foreknown}
 
     @property
     def message(self) -> str:
@@ -83,7 +86,8 @@ class Refusal(ForeknownError):
                 "type": self.kind,
                 "param": self.param or None,
                 "code": self.code or None,
-            }
+            },
+            **self._more,
         }
 
     def anthropic(self, request_id: str) -> dict[str, Any]:
@@ -93,7 +97,7 @@ class Refusal(ForeknownError):
             message = f"{self.param}: {message}"
         kind = _ANTHROPIC_TYPES.get(self.status, self.kind)
         error = {"type": kind, "message": message}
-        return {"type": "error", "error": error, "request_id": request_id}
+        return {"type": "error", "error": error, "request_id": request_id, **self._more}
 
 
 def shutting_down() -> Refusal:

@@ -1,15 +1,19 @@
-"""Requests of one caller underway: outputs as they come, counted and timed."""
+"""Requests of one caller underway: outputs as they come, counted, timed, held to what was told."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from foreknown.engine import Output, Request
+from foreknown.engine.promises import NotPromised
+from foreknown.server.accounts import Account, End, rounded
 from foreknown.server.engine_thread import EngineThread, Feed
 from foreknown.server.errors import refused, shutting_down
 from foreknown.server.metrics import Metrics
+from foreknown.server.objectives import Wanted, not_promised
 from foreknown.server.served_model import ServedModel
 
 
@@ -38,22 +42,28 @@ class Generation:
     thread: EngineThread
     metrics: Metrics
     requests: Sequence[Request]
+    wanted: Wanted = field(default_factory=Wanted)
     usage: Usage = field(default_factory=Usage)
+    account: Account | None = None
     _feed: Feed | None = None
     _n_left: int = 0
     _submitted: bool = False
+    _closed: bool = False
+    _end: End | None = None
 
     def start(self) -> Generation:
-        """Have the requests checked; they are queued when somebody iterates.
+        """Have the requests checked, and an objective reserved; they are queued when somebody
+        iterates.
 
         So a stream's beginning is on its way before the engine takes all processors.
 
         Raises:
             RequestError: the engine does not take them.
+            Refusal: the objective cannot be kept.
         """
         self.usage.prompt_tokens = sum(len(request.prompt) for request in self.requests)
         self._start_ns = self.model.engine.clock.now_ns()
-        self._feed = self.thread.prepare(self.model.index, self.requests)
+        self._feed = self._prepared()
         self.metrics.asked(self.model.name, self.usage.prompt_tokens)
         self._n_left = len(self._feed.ids)
         self._places = {name: place for place, name in enumerate(self._feed.ids)}
@@ -61,8 +71,66 @@ class Generation:
         self._n_tokens = [0] * self._n_left
         return self
 
+    def _prepared(self) -> Feed:
+        """A feed, with its account if anything is to be told."""
+        wanted, prepare = self.wanted, self.thread.prepare
+        if wanted.is_plain:
+            return prepare(self.model.index, self.requests)
+        told_ns = time.monotonic_ns()
+        objective = wanted.from_now(told_ns)
+        requests = [replace(request, objective=objective) for request in self.requests]
+        engine, name = self.model.engine, self.model.name
+        if wanted.forecast:
+            engine.check(requests[0])
+        forecast = engine.foresee(requests[0]) if wanted.forecast else None
+        try:
+            feed = prepare(self.model.index, requests)
+        except NotPromised as error:
+            self.metrics.promised(name, "refused")
+            assert wanted.objective is not None
+            raise not_promised(error, wanted.objective, wanted.gone_ms(told_ns)) from None
+        self.account = feed.account = Account(
+            wanted.objective, forecast, wanted.arrival_ns, told_ns, feed.ids
+        )
+        if wanted.objective is not None:
+            self.metrics.promised(name, "made")
+        return feed
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every sample has ended."""
+        return self._n_left == 0
+
+    def told(self) -> dict[str, Any]:
+        """What a response says at its beginning of what it will take; nothing if nobody asked."""
+        return {} if self.account is None else {"foreknown": self.account.told()}
+
+    def outcome(self) -> dict[str, Any]:
+        """The same at its end, with what it took."""
+        return {} if self.account is None else {"foreknown": self.account.record()}
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """What the head of its response says of a promise."""
+        if self.account is None or self.account.promise is None:
+            return []
+        promise = self.account.promise
+        times = {"ttft": promise.ttft_ms, "tpot": promise.tpot_ms, "total": promise.total_ms}
+        return [
+            (f"x-foreknown-promise-{name}-ms".encode(), f"{rounded(ms):g}".encode())
+            for name, ms in times.items()
+            if ms is not None
+        ]
+
     def close(self) -> None:
-        """End what is still running."""
+        """End what is still running, and enter in the books what became of a promise."""
+        if self._feed is not None and self.account is not None and not self._closed:
+            name = self.model.name
+            self._end = self.account.end(time.monotonic_ns())
+            if self._end is not None:
+                self.metrics.promised(name, self._end)
+            for what, ratio in self.account.errors.items():
+                self.metrics.forecast_erred(name, what, ratio)
+        self._closed = True
         if self._feed is not None and self._n_left:
             if self._submitted:
                 self.thread.cancel(self.model.index, self._feed)
@@ -93,6 +161,7 @@ class Generation:
             "prompt_tokens": self.usage.prompt_tokens,
             "cached_tokens": self.usage.cached_tokens,
             "completion_tokens": self.usage.completion_tokens,
+            "promise": self._end,
         }
 
     def _count(self, place: int, output: Output) -> None:

@@ -13,8 +13,9 @@ from foreknown.checkpoint import open_checkpoint
 from foreknown.engine import Engine
 from foreknown.errors import ArtifactError, DoesNotFit
 from foreknown.graph.batch import BLOCK_TOKENS
+from foreknown.plan.price import StepPrice
 from foreknown.server.answers import find_format
-from foreknown.server.served_model import ServedModel, StepSeconds
+from foreknown.server.served_model import ServedModel
 
 _GIB = 2**30
 
@@ -26,7 +27,7 @@ class Wanted:
     Attributes:
         name: by which requests ask for it.
         sequences: of full context that its state holds at once.
-        step_seconds: what its steps take, as forecast; None: nobody measured this machine.
+        price: what its steps take on this machine; None: nobody knows.
         again: makes the artifact anew if it turns out to be damaged; None: it is the user's own.
     """
 
@@ -34,7 +35,7 @@ class Wanted:
     artifact: Artifact
     sequences: int
     speculate: bool = True
-    step_seconds: StepSeconds | None = None
+    price: StepPrice | None = None
     again: Callable[[], Artifact] | None = None
 
     def memory(self, n_threads: int) -> MemoryPlan:
@@ -101,7 +102,9 @@ def _load(wanted: Wanted, index: int, n_threads: int) -> ServedModel:
         end_ids=checkpoint.generation.eos_token_ids,
         new_detokenizer=new_detokenizer,
         speculate=wanted.speculate,
-        step_seconds=wanted.step_seconds,
+        price=wanted.price,
     )
     compiled_s = int(artifact.directory.stat().st_mtime)
-    return ServedModel(wanted.name, index, artifact, loaded, checkpoint, engine, form, compiled_s)
+    return ServedModel(
+        wanted.name, index, artifact, loaded, checkpoint, engine, form, compiled_s, wanted.price
+    )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -12,6 +14,7 @@ from prometheus_client.registry import Collector
 from foreknown.engine import Engine
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+_RATIOS = (0.5, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 1, 1.02, 1.05, 1.1, 1.15, 1.2, 1.3, 1.5, 2, 4)
 _TOKENS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
 
 _GAUGES: tuple[tuple[str, str, Callable[[Engine], float]], ...] = (
@@ -21,6 +24,12 @@ _GAUGES: tuple[tuple[str, str, Callable[[Engine], float]], ...] = (
         "kv_cache_usage_perc",
         "Share of the blocks of state that sequences hold, 0 to 1.",
         lambda e: e.stats().held_blocks / max(e.stats().total_blocks, 1),
+    ),
+    ("drift_ratio", "What steps took lately, in times their forecast.", lambda e: e.drift.ratio),
+    (
+        "promise_margin_ratio",
+        "What promises add to forecasts, as a share of them.",
+        lambda e: e.drift.margin,
     ),
 )
 _COUNTERS: tuple[tuple[str, str, Callable[[Engine], float]], ...] = (
@@ -40,10 +49,20 @@ _COUNTERS: tuple[tuple[str, str, Callable[[Engine], float]], ...] = (
         lambda e: e.stats().preemptions,
     ),
     ("engine_steps", "Steps that were run.", lambda e: e.n_steps),
+    ("clock_jumps", "Times that the clock jumped.", lambda e: e.drift.clock_jumps),
     ("spec_decode_num_draft_tokens", "Tokens that were guessed.", lambda e: e.n_drafted),
     ("spec_decode_num_accepted_tokens", "Guesses that were right.", lambda e: e.n_accepted),
 )
 PREFIX = "foreknown:"
+
+Fate = Literal["made", "kept", "broken", "aborted", "refused"]
+_FATES: dict[Fate, str] = {
+    "made": "Promises that were given.",
+    "kept": "Promises that were kept.",
+    "broken": "Promises whose answers came too late.",
+    "aborted": "Promises whose requests were given up before they were due.",
+    "refused": "Objectives that could not be promised.",
+}
 
 
 class Metrics:
@@ -82,6 +101,22 @@ class Metrics:
         self._finished = counter(
             "request_success", "Samples that ended, by why.", "model_name", "finished_reason"
         )
+        self._promises = {
+            fate: counter(f"promises_{fate}", what, "model_name") for fate, what in _FATES.items()
+        }
+        self._errors = Histogram(
+            PREFIX + "forecast_error_ratio",
+            "What answers took, in times what was told: of the first token, and in total.",
+            ("model_name", "of"),
+            registry=self.registry,
+            buckets=_RATIOS,
+        )
+        self._fates: Tally[tuple[str, Fate]] = Tally()
+        for name, _ in engines:
+            for promises in self._promises.values():
+                promises.labels(name)
+            for of in ("ttft", "total"):
+                self._errors.labels(name, of)
         self._responses = counter("http_requests", "Responses by status.", "handler", "status")
 
     def asked(self, model: str, prompt_tokens: int) -> None:
@@ -102,6 +137,17 @@ class Metrics:
 
     def finished(self, model: str, reason: str, n_samples: int = 1) -> None:
         self._finished.labels(model, reason).inc(n_samples)
+
+    def promised(self, model: str, fate: Fate) -> None:
+        self._promises[fate].labels(model).inc()
+        self._fates[model, fate] += 1
+
+    def forecast_erred(self, model: str, of: str, ratio: float) -> None:
+        self._errors.labels(model, of).observe(ratio)
+
+    def promises(self, model: str) -> dict[str, int]:
+        """How many there were of each fate."""
+        return {fate: self._fates[model, fate] for fate in _FATES}
 
     def responded(self, handler: str, status: int) -> None:
         self._responses.labels(handler, str(status)).inc()

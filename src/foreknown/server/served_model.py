@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from foreknown.checkpoint import Checkpoint
 from foreknown.engine import Engine, SamplingParams
 from foreknown.engine.defaults import with_defaults
 from foreknown.errors import RequestError
+from foreknown.plan.price import StepPrice
 from foreknown.server.answers import AnswerFormat
 from foreknown.server.errors import TOO_LONG, Refusal
 
@@ -34,6 +34,7 @@ class ServedModel:
         index: its engine's place in the engine thread.
         answer_format: how its answers tell calls and reasoning from text, as its template shows.
         created_s: when it was compiled, in seconds since 1970.
+        price: of its steps on this machine; None: nobody knows.
     """
 
     name: str
@@ -44,6 +45,7 @@ class ServedModel:
     engine: Engine
     answer_format: AnswerFormat
     created_s: int
+    price: StepPrice | None = None
 
     @property
     def context(self) -> int:
@@ -119,7 +121,3 @@ class ServedModel:
         if not self.checkpoint.has_tokenizer:
             return b""
         return self.checkpoint.tokenizer.token_bytes(token)
-
-
-StepSeconds = Callable[[int, int], float]
-"""Tokens and rows of a step -> what it takes, as forecast."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import MappingProxyType
+from typing import Any
 
 from starlette.requests import Request as HttpRequest
 
@@ -17,6 +18,7 @@ from foreknown.server.errors import NOT_FOUND, OVERLOADED, Refusal, refused
 from foreknown.server.generation import Generation
 from foreknown.server.limits import Limits
 from foreknown.server.metrics import Metrics
+from foreknown.server.objectives import wanted
 from foreknown.server.served_model import ServedModel
 
 
@@ -27,6 +29,7 @@ class Service:
     Attributes:
         models: by name.
         log_bodies: whether the text of requests is logged.
+        promises: whether objectives are taken; else they are refused.
         draining: the server is told to stop: what runs may finish, nothing new begins.
     """
 
@@ -35,6 +38,7 @@ class Service:
     metrics: Metrics
     limits: Limits
     log_bodies: bool = False
+    promises: bool = True
     started_s: float = field(default_factory=time.monotonic)
     draining: bool = False
 
@@ -66,15 +70,21 @@ class Service:
         requests: Sequence[Request],
         http: HttpRequest,
         names: Mapping[str, str] = MappingProxyType({}),
+        given: Mapping[str, Any] = MappingProxyType({}),
     ) -> Generation:
         """Requests on their way, to be logged with the HTTP request they came in.
 
         Args:
             names: of fields, where the interface has others than the engine.
+            given: what the body says of objectives and forecasts; see `objectives.wanted`.
 
         Raises:
-            Refusal: the engine does not take them, or too many wait already.
+            Refusal: the engine does not take them, too many wait already, or their objective
+                cannot be kept.
         """
+        asked = wanted(given, http, promises=self.promises)
+        if asked.forecast and len(requests) > 1:
+            raise Refusal("forecast is of one prompt, not of several", param="forecast")
         waiting = model.engine.stats().waiting + self.thread.n_queued(model.index)
         if waiting + len(requests) > self.limits.waiting:
             raise Refusal(
@@ -84,7 +94,7 @@ class Service:
                 code="queue_full",
                 retry_after_s=1,
             )
-        generation = Generation(model, self.thread, self.metrics, requests)
+        generation = Generation(model, self.thread, self.metrics, requests, asked)
         http.state.generation = generation
         try:
             return generation.start()

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import Field, model_validator
 
 from foreknown.server.answers import CallArguments, CallStart, Content, Piece, Reasoning
-from foreknown.server.api.documented import DOCUMENTED
+from foreknown.server.api.documented import DOCUMENTED, OBJECTIVE_HEADERS
 from foreknown.server.api.fields import (
     MAX_MESSAGES,
     MAX_TOOLS,
@@ -35,7 +35,7 @@ from foreknown.server.asking import Asked, Grammar, MustCall, Wishes, ask
 from foreknown.server.conversation import Conversation, different_names
 from foreknown.server.deltas import Answer, Delta, deltas, gathered
 from foreknown.server.errors import Refusal
-from foreknown.server.generation import Generation, Usage
+from foreknown.server.generation import Generation
 from foreknown.server.served_model import ServedModel
 from foreknown.server.service import Service
 from foreknown.server.streaming import DONE, EventStream, event
@@ -199,7 +199,7 @@ def router(service: Service) -> APIRouter:
     """The route."""
     routes = APIRouter()
 
-    @routes.post("/v1/chat/completions", responses=DOCUMENTED)
+    @routes.post("/v1/chat/completions", responses=DOCUMENTED, openapi_extra=OBJECTIVE_HEADERS)
     async def chat_completions(body: ChatRequest, http: Request) -> Response:
         """Answer a conversation."""
         model = service.model(body.model)
@@ -213,7 +213,7 @@ def router(service: Service) -> APIRouter:
             searches=wanted.beams is not None,
         )
         asked = await ask(model, conversation(body), params, wanted)
-        generation = service.generate(model, [asked.request], http, _names(body))
+        generation = service.generate(model, [asked.request], http, _names(body), body.objectives)
         head = _Head(f"chatcmpl-{secrets.token_hex(12)}", int(time.time()), model)
         if body.stream:
             return EventStream(generation, _events(body, head, generation, asked))
@@ -221,7 +221,7 @@ def router(service: Service) -> APIRouter:
             answers = await gathered(generation, asked.new_parser, body.wanted)
         finally:
             generation.close()
-        return JSONResponse(_whole(body, head, answers, generation.usage))
+        return JSONResponse(_whole(body, head, answers, generation))
 
     return routes
 
@@ -249,7 +249,7 @@ class _Head:
 
 
 def _whole(
-    body: ChatRequest, head: _Head, answers: Sequence[Answer], usage: Usage
+    body: ChatRequest, head: _Head, answers: Sequence[Answer], generation: Generation
 ) -> dict[str, Any]:
     choices = []
     for index, answer in enumerate(answers):
@@ -271,7 +271,8 @@ def _whole(
                 "finish_reason": answer.finish,
             }
         )
-    return head.object("chat.completion", choices=choices, usage=usage_record(usage))
+    usage = usage_record(generation.usage)
+    return head.object("chat.completion", choices=choices, usage=usage, **generation.outcome())
 
 
 def _call(name: str, function: str, arguments: str) -> dict[str, Any]:
@@ -283,26 +284,46 @@ async def _events(
 ) -> AsyncGenerator[bytes, None]:
     options = body.stream_options or StreamOptions()
 
-    def chunk(index: int, delta: dict[str, Any], finish: str | None = None, **also: Any) -> bytes:
+    def chunk(
+        index: int,
+        delta: dict[str, Any],
+        finish: str | None = None,
+        *,
+        told: dict[str, Any] | None = None,
+        **also: Any,
+    ) -> bytes:
         choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish, **also}
-        more = usage_in_chunk(options, generation.usage)
+        more = usage_in_chunk(options, generation.usage) | (told or {})
         return event(head.object("chat.completion.chunk", choices=[choice], **more))
 
-    yield b"".join(chunk(i, {"role": "assistant", "content": ""}) for i in range(body.wanted))
+    begun, told = {"role": "assistant", "content": ""}, generation.told()
+    yield b"".join(chunk(i, begun, told=told if i == 0 else None) for i in range(body.wanted))
     try:
         async for group in deltas(generation, asked.new_parser, body.wanted):
-            yield b"".join(part for delta in group for part in _chunks(body, head, delta, chunk))
+            # Where usage follows, that is the last chunk.
+            ends = generation.is_over and not options.include_usage
+            last = group[-1] if ends else None
+            yield b"".join(
+                part
+                for delta in group
+                for part in _chunks(
+                    body, head, delta, chunk, generation.outcome() if delta is last else None
+                )
+            )
     except Refusal as refusal:
         yield event(refusal.openai())
         return
     if options.include_usage:
         usage = usage_record(generation.usage)
-        yield event(head.object("chat.completion.chunk", choices=[], usage=usage))
+        last_words = generation.outcome()
+        yield event(head.object("chat.completion.chunk", choices=[], usage=usage, **last_words))
     yield DONE
 
 
-def _chunks(body: ChatRequest, head: _Head, delta: Delta, chunk: Any) -> list[bytes]:
-    """The chunks of one delta: one for each piece, and one for the end."""
+def _chunks(
+    body: ChatRequest, head: _Head, delta: Delta, chunk: Any, outcome: dict[str, Any] | None
+) -> list[bytes]:
+    """The chunks of one delta: one for each piece, and one for the end, with the outcome."""
     hidden = () if body.include_reasoning else Reasoning
     parts = [_delta(piece) for piece in delta.pieces if not isinstance(piece, hidden)]
     also: dict[str, Any] = {}
@@ -314,7 +335,7 @@ def _chunks(body: ChatRequest, head: _Head, delta: Delta, chunk: Any) -> list[by
         made.append(chunk(delta.place, part, **also))
         also = {}
     if delta.finish is not None:
-        made.append(chunk(delta.place, {}, delta.finish))
+        made.append(chunk(delta.place, {}, delta.finish, told=outcome))
     return made
 
 

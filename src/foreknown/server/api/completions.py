@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from foreknown.engine import Output
 from foreknown.engine.output import TokenLogprob
-from foreknown.server.api.documented import DOCUMENTED
+from foreknown.server.api.documented import DOCUMENTED, OBJECTIVE_HEADERS
 from foreknown.server.api.fields import (
     Name,
     OpenAIRequest,
@@ -90,7 +90,7 @@ def router(service: Service) -> APIRouter:
     """The route."""
     routes = APIRouter()
 
-    @routes.post("/v1/completions", responses=DOCUMENTED)
+    @routes.post("/v1/completions", responses=DOCUMENTED, openapi_extra=OBJECTIVE_HEADERS)
     async def completions(body: CompletionRequest, http: Request) -> Response:
         """Continue texts."""
         model = service.model(body.model)
@@ -113,7 +113,8 @@ def router(service: Service) -> APIRouter:
         ]
         scored = body.logprobs if body.echo else None
         requests = [request(one, params, wanted, constraint, prompt_logprobs=scored) for one in ids]
-        generation = service.generate(model, requests, http, {"beams": "beam_width"})
+        names = {"beams": "beam_width"}
+        generation = service.generate(model, requests, http, names, body.objectives)
         reply = _Reply(body, model, ids)
         if body.stream:
             return EventStream(generation, reply.events(generation))
@@ -170,7 +171,7 @@ class _Reply:
         usage = usage_record(generation.usage)
         if body.max_tokens == 0:
             usage["completion_tokens"], usage["total_tokens"] = 0, usage["prompt_tokens"]
-        return {**self._head, "choices": choices, "usage": usage}
+        return {**self._head, "choices": choices, "usage": usage, **generation.outcome()}
 
     def _choice(self, index: int, prompt: int, choice: Choice) -> dict[str, Any]:
         body, outputs, text = self._body, choice.outputs, choice.text
@@ -195,6 +196,7 @@ class _Reply:
         body = self._body
         options = body.stream_options or StreamOptions()
         begun = [False] * len(self._offsets)
+        told = generation.told()
         try:
             async for news in generation:
                 chunks = []
@@ -217,7 +219,11 @@ class _Reply:
                     if body.logprobs is not None:
                         choice["logprobs"] = self._logprobs(entries, self._offsets[place])
                         self._offsets[place] += len(text)
-                    more = usage_in_chunk(options, generation.usage)
+                    more = usage_in_chunk(options, generation.usage) | told
+                    told = {}
+                    # Where usage follows, that is the last chunk.
+                    if generation.is_over and output is news[-1][1] and not options.include_usage:
+                        more |= generation.outcome()
                     chunks.append(event({**self._head, "choices": [choice], **more}))
                 if chunks:
                     yield b"".join(chunks)
@@ -225,7 +231,8 @@ class _Reply:
             yield event(refusal.openai())
             return
         if options.include_usage:
-            yield event({**self._head, "choices": [], "usage": usage_record(generation.usage)})
+            more = {"usage": usage_record(generation.usage), **generation.outcome()}
+            yield event({**self._head, "choices": [], **more})
         yield DONE
 
     def _prompt_text(self, prompt: int) -> str:

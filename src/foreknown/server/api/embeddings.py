@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from foreknown.engine import Request as EngineRequest
-from foreknown.server.api.documented import DOCUMENTED
-from foreknown.server.api.fields import Form, Name
+from foreknown.server.api.documented import DOCUMENTED, OBJECTIVE_HEADERS
+from foreknown.server.api.fields import Foretold, Name
 from foreknown.server.api.prompts import Prompt, prompts_of, require_few, token_ids
 from foreknown.server.errors import Refusal
 from foreknown.server.service import Service
 
 
-class EmbeddingRequest(Form):
+class EmbeddingRequest(Foretold):
     """Texts to be told apart by numbers, as OpenAI's clients send them."""
 
     model: Name
@@ -34,7 +34,7 @@ def router(service: Service) -> APIRouter:
     """The route."""
     routes = APIRouter()
 
-    @routes.post("/v1/embeddings", responses=DOCUMENTED)
+    @routes.post("/v1/embeddings", responses=DOCUMENTED, openapi_extra=OBJECTIVE_HEADERS)
     async def embeddings(body: EmbeddingRequest, http: Request) -> Response:
         """The last hidden states of texts, pooled as the checkpoint says, else the last token's."""
         model = service.model(body.model)
@@ -59,7 +59,8 @@ def router(service: Service) -> APIRouter:
             )
             for one in inputs
         ]
-        generation = service.generate(model, requests, http, {"prompt": "input"})
+        names = {"prompt": "input"}
+        generation = service.generate(model, requests, http, names, body.objectives)
         rows: dict[int, NDArray[np.float32]] = {}
         try:
             async for news in generation:
@@ -76,7 +77,8 @@ def router(service: Service) -> APIRouter:
         ]
         n_tokens = generation.usage.prompt_tokens
         usage = {"prompt_tokens": n_tokens, "total_tokens": n_tokens}
-        return JSONResponse({"object": "list", "data": data, "model": model.name, "usage": usage})
+        whole = {"object": "list", "data": data, "model": model.name, "usage": usage}
+        return JSONResponse({**whole, **generation.outcome()})
 
     return routes
 

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_core import PydanticCustomError
 
 from foreknown.engine import Beams, SamplingParams
+from foreknown.engine.promises import LONGEST_MS
 from foreknown.engine.sampling import MAX_STOPS, MAX_TOP_K
 from foreknown.server.asking import Grammar
 from foreknown.server.errors import Refusal
@@ -21,6 +22,9 @@ StopText = Annotated[str, Field(min_length=1, max_length=1000)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 FunctionName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.-]{1,128}$")]
 JsonObject = dict[str, Any]
+
+Ms = Annotated[float, Field(gt=0, le=LONGEST_MS, allow_inf_nan=False)]
+"""Milliseconds after a request's arrival."""
 
 BIASES = 4096
 MAX_TOOLS, MAX_MESSAGES = 128, 4096
@@ -35,6 +39,36 @@ class Form(BaseModel):
     """A request's body: of exact types, and without fields that nobody reads."""
 
     model_config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
+
+
+class Objectives(Form):
+    """What is to be kept, in milliseconds after the request's arrival.
+
+    Attributes:
+        deadline_ms: until the last token.
+        ttft_ms: until the first token.
+        tpot_ms: from one token to the next, in the mean.
+    """
+
+    deadline_ms: Ms | None = None
+    ttft_ms: Ms | None = None
+    tpot_ms: Ms | None = None
+
+    @property
+    def objectives(self) -> dict[str, Any]:
+        """These fields alone, and whether a forecast is wanted."""
+        named = (*Objectives.model_fields, "forecast")
+        return {name: getattr(self, name, None) for name in named}
+
+
+class Foretold(Objectives):
+    """A request that is held to what was told of it.
+
+    Attributes:
+        forecast: the answer says beforehand what it will take, and at its end what it took.
+    """
+
+    forecast: bool = False
 
 
 class StreamOptions(Form):
@@ -207,7 +241,7 @@ class Sampling(Form):
         return model.params(max_tokens=max_tokens, logprobs=logprobs, **given)
 
 
-class OpenAIRequest(Sampling):
+class OpenAIRequest(Sampling, Foretold):
     """What chat and completions have in common."""
 
     n: Annotated[int, Field(ge=1)] | None = None

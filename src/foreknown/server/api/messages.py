@@ -14,10 +14,11 @@ from pydantic import Field, model_validator
 from foreknown.engine import Request as EngineRequest
 from foreknown.engine.sampling import MAX_STOPS
 from foreknown.server.answers import CallArguments, CallStart, Content, Piece, Reasoning
-from foreknown.server.api.documented import DOCUMENTED_ANTHROPIC
+from foreknown.server.api.documented import DOCUMENTED_ANTHROPIC, OBJECTIVE_HEADERS
 from foreknown.server.api.fields import (
     MAX_MESSAGES,
     MAX_TOOLS,
+    Foretold,
     Form,
     FunctionName,
     JsonObject,
@@ -146,7 +147,7 @@ class CountRequest(Form):
     output_config: OutputConfig | None = None
 
 
-class MessagesRequest(CountRequest):
+class MessagesRequest(CountRequest, Foretold):
     """A conversation to be answered, as Anthropic's clients send it."""
 
     max_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)]
@@ -288,7 +289,7 @@ def router(service: Service) -> APIRouter:
     """The routes."""
     routes = APIRouter()
 
-    @routes.post("/v1/messages", responses=DOCUMENTED_ANTHROPIC)
+    @routes.post("/v1/messages", responses=DOCUMENTED_ANTHROPIC, openapi_extra=OBJECTIVE_HEADERS)
     async def messages(body: MessagesRequest, http: Request) -> Response:
         """Answer a conversation."""
         model = service.model(body.model)
@@ -303,7 +304,7 @@ def router(service: Service) -> APIRouter:
         )
         asked = await ask(model, said, params, wanted)
         request, fitted = _fitted(asked.request, model.context)
-        generation = service.generate(model, [request], http, NAMES)
+        generation = service.generate(model, [request], http, NAMES, body.objectives)
         name = f"msg_{secrets.token_hex(12)}"
         if body.stream:
             return EventStream(generation, _events(name, model, generation, asked, fitted))
@@ -358,7 +359,9 @@ def _message(
         blocks.append({"type": "text", "text": answer.content})
     blocks += [_tool_use(call.name, call.arguments_object()) for call in answer.calls]
     ending = _ending(answer.finish, answer.stopped_by, fitted)
-    return _head(name, model, content=blocks, **ending, usage=_usage(generation))
+    return _head(
+        name, model, content=blocks, **ending, usage=_usage(generation), **generation.outcome()
+    )
 
 
 def _tool_use(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -428,7 +431,7 @@ async def _events(
     name: str, model: ServedModel, generation: Generation, asked: Asked, fitted: bool
 ) -> AsyncGenerator[bytes, None]:
     nothing: dict[str, Any] = {"content": [], "stop_reason": None, "stop_sequence": None}
-    head = _head(name, model, **nothing, usage=_usage(generation))
+    head = _head(name, model, **nothing, usage=_usage(generation), **generation.told())
     yield event({"type": "message_start", "message": head}, "message_start")
     blocks = _Blocks()
     try:
@@ -442,6 +445,7 @@ async def _events(
                         "type": "message_delta",
                         "delta": _ending(delta.finish, delta.stopped_by, fitted),
                         "usage": _usage(generation),
+                        **generation.outcome(),
                     }
                     yield b"".join(blocks.close()) + event(body, "message_delta")
     except Refusal as refusal:

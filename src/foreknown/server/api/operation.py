@@ -39,14 +39,15 @@ def router(service: Service) -> APIRouter:
     @routes.get("/health/ready", responses={503: {"description": "Not, or no longer."}})
     @routes.get("/health", responses={503: {"description": "Not, or no longer."}})
     async def ready() -> Response:
-        """Whether requests are taken."""
+        """Whether requests are taken; and the models whose steps are not as forecast, if any."""
         if service.draining:
             state, status = "draining", HTTPStatus.SERVICE_UNAVAILABLE
         elif service.thread.failure:
             state, status = "failed", HTTPStatus.SERVICE_UNAVAILABLE
         else:
             state, status = "ready", HTTPStatus.OK
-        return JSONResponse({"status": state}, status)
+        drifted = [m.name for m in service.models.values() if m.engine.drift.has_drifted]
+        return JSONResponse({"status": state, **({"drift": drifted} if drifted else {})}, status)
 
     @routes.get("/metrics", response_class=PlainTextResponse, responses=DOCUMENTED)
     async def metrics() -> Response:
@@ -78,7 +79,7 @@ def _described(model: ServedModel) -> dict[str, Any]:
 
 
 def _busy(service: Service, model: ServedModel) -> dict[str, Any]:
-    stats = model.engine.stats()
+    stats, drift = model.engine.stats(), model.engine.drift
     recent = list(service.thread.recent[model.index])
     now_ns = model.engine.clock.now_ns()
     latest = [step for step in recent if step[0] > now_ns - RATE_NS]
@@ -94,6 +95,13 @@ def _busy(service: Service, model: ServedModel) -> dict[str, Any]:
         },
         "prefix": {"asked_tokens": stats.prefix_asked, "found_tokens": stats.prefix_found},
         "preemptions": stats.preemptions,
+        "promises": service.metrics.promises(model.name),
+        "drift": {
+            "ratio": round(drift.ratio, 3),
+            "has_drifted": drift.has_drifted,
+            "margin": round(drift.margin, 3),
+            "clock_jumps": drift.clock_jumps,
+        },
         "step_ms": round(recent[-1][1] / 1e6, 3) if recent else 0.0,
         "recent_step_ms": [round(took_ns / 1e6, 3) for _, took_ns, _ in recent],
         "tokens_per_second": round(sum(n for _, _, n in latest) / span_ns * 1e9, 2),

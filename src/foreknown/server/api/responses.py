@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from foreknown.server.answers import CallArguments, CallStart, Content, Piece, Reasoning
-from foreknown.server.api.documented import DOCUMENTED
+from foreknown.server.api.documented import DOCUMENTED, OBJECTIVE_HEADERS
 from foreknown.server.api.fields import stops
 from foreknown.server.api.logprobs import chat_logprobs
 from foreknown.server.api.responses_form import (
@@ -35,7 +35,7 @@ def router(service: Service) -> APIRouter:
     """The route."""
     routes = APIRouter()
 
-    @routes.post("/v1/responses", responses=DOCUMENTED)
+    @routes.post("/v1/responses", responses=DOCUMENTED, openapi_extra=OBJECTIVE_HEADERS)
     async def responses(body: ResponsesRequest, http: Request) -> Response:
         """Answer an input."""
         model = service.model(body.model)
@@ -51,7 +51,7 @@ def router(service: Service) -> APIRouter:
             logprobs=(body.top_logprobs or 0) if body.wants_logprobs else None,
         )
         asked = await ask(model, said, params, wanted)
-        generation = service.generate(model, [asked.request], http, NAMES)
+        generation = service.generate(model, [asked.request], http, NAMES, body.objectives)
         reply = _Reply(body, model, generation)
         if body.stream:
             return EventStream(generation, reply.events(asked))
@@ -165,6 +165,7 @@ class _Reply:
             "truncation": "disabled",
             "usage": counted if self._finish else None,
             "metadata": body.metadata or {},
+            **self._generation.outcome(),
         }
 
     async def events(self, asked: Asked) -> AsyncGenerator[bytes, None]:

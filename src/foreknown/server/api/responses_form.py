@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from foreknown.server.api.fields import (
     MAX_TOOLS,
+    Foretold,
     Form,
     FunctionName,
     JsonObject,
@@ -149,7 +150,7 @@ class ResponseStreamOptions(Form):
     include_obfuscation: bool = False
 
 
-class ResponsesRequest(Form):
+class ResponsesRequest(Foretold):
     """Something to be answered, as OpenAI's clients send it."""
 
     model: Name

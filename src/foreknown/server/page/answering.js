@@ -4,7 +4,8 @@ import { call, errorOf, ServerError } from "./server.js";
 import { events } from "./stream.js";
 
 /**
- * The pieces of an answer as they come: {text}, {reasoning}, {finish} or {usage}.
+ * The pieces of an answer as they come: {text}, {reasoning}, {finish}, {usage} or {foreknown}: what
+ * was forecast and promised of it, and in the end how it came out.
  *
  * `model` is an entry of /v1/models, `conversation` a Conversation that ends with what the reader
  * said, `settings` what Parameters gave. Throws ServerError, also for a stream that breaks off; an
@@ -35,6 +36,7 @@ function read(event) {
 
 function question(model, conversation, { system, ...sampling }) {
   const shared = { model: model.id, stream: true, stream_options: { include_usage: true } };
+  shared.forecast = true;
   if (model.chat !== false) {
     const messages = conversation.messages(system);
     return ["v1/chat/completions", { ...shared, ...sampling, messages }];
@@ -53,4 +55,5 @@ function* pieces(chunk) {
     if (choice.finish_reason) yield { finish: choice.finish_reason };
   }
   if (chunk.usage) yield { usage: chunk.usage };
+  if (chunk.foreknown) yield { foreknown: chunk.foreknown };
 }

@@ -132,7 +132,9 @@ export class Dialogue {
       announce("Stopped before an answer began");
       return;
     }
-    const { message, param = "" } = error;
+    const { message, code } = error;
+    // What cannot be promised now is no field's fault, but one field can change it.
+    const param = code === "cannot_promise" ? "deadline_ms" : (error.param ?? "");
     // Beside its field, an error need not begin with the field's name.
     const named = param !== "" && message.startsWith(`${param}: `);
     const short = named ? message.slice(param.length + 2) : message;

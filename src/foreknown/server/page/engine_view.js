@@ -92,6 +92,8 @@ class ModelView {
       this.#value("last step"),
       this.#value("prompt tokens found in cache"),
       this.#value("preemptions"),
+      this.#value("pace against forecast"),
+      this.#value("promises kept"),
     );
     const steps = element("div", { class: "steps" }, this.#sparkline.node, this.#reach);
     this.node = element("div", { class: "model-view" }, title, gauges);
@@ -120,6 +122,16 @@ class ModelView {
     this.#set("prompt tokens found in cache", asked_tokens ? found : "–");
     this.#set("last step", model.step_ms ? duration(model.step_ms) : "–");
     this.#set("preemptions", count(model.preemptions));
+    this.#showForetelling(model);
+  }
+
+  #showForetelling({ drift, promises }) {
+    if (drift) {
+      const times = `${drift.ratio.toFixed(2)} ×`;
+      this.#set("pace against forecast", drift.has_drifted ? `${times}, drifted` : times);
+    }
+    const judged = promises ? promises.kept + promises.broken : 0;
+    this.#set("promises kept", judged ? `${count(promises.kept)} of ${count(judged)}` : "–");
   }
 
   #showSteps(steps) {

@@ -1,4 +1,4 @@
-/** The figures beside an answer: what it took, and later what was forecast. */
+/** The figures beside an answer: what it took, and what was forecast and promised of it. */
 
 import { element, setText } from "./element.js";
 import { count, duration, rate, tokens as nTokens } from "./numbers.js";
@@ -6,6 +6,8 @@ import { count, duration, rate, tokens as nTokens } from "./numbers.js";
 const ROWS = [
   ["rate", "tokens per second", "After the first token, as this page received them"],
   ["first", "to first token", "From asking, network included"],
+  ["whole", "in all", "To the last token; the forecast is for as many tokens as it may have"],
+  ["promise", "", "What the server promised before it began"],
   ["tokens", "tokens", "Of the answer"],
   ["prompt", "", "Tokens of the prompt, and how many of them needed no computing"],
 ];
@@ -19,10 +21,12 @@ export class Figures {
     for (const [name, label, title] of ROWS) {
       const term = element("dt", {}, label);
       const actual = element("dd", { class: "actual" });
-      // Empty until forecasts are made: each stands beside what it foretold.
+      // Each stands beside what it foretold.
       const forecast = element("dd", { class: "forecast", hidden: true });
+      const foretold = element("span");
+      forecast.append(element("span", { class: "unseen" }, "forecast "), foretold);
       const row = element("div", { class: name, title, hidden: true }, term, actual, forecast);
-      this.#rows.set(name, { row, term, actual });
+      this.#rows.set(name, { row, term, actual, forecast, foretold });
       list.append(row);
     }
     this.node = element("div", { class: "figures", role: "group" }, list);
@@ -30,7 +34,8 @@ export class Figures {
   }
 
   /** Show what a Stopwatch knows. */
-  show({ tokens, exact, firstMs, tokensPerSecond, promptTokens, cachedTokens }) {
+  show(figures) {
+    const { tokens, exact, firstMs, tokensPerSecond, promptTokens, cachedTokens } = figures;
     const least = exact ? "" : "≥ ";
     this.#set("rate", tokensPerSecond === null ? "" : least + rate(tokensPerSecond));
     this.#set("first", firstMs === null ? "" : duration(firstMs));
@@ -38,6 +43,25 @@ export class Figures {
     const cached = cachedTokens ? `, ${count(cachedTokens)} of them cached` : "";
     const prompt = promptTokens === null ? "" : count(promptTokens);
     this.#set("prompt", prompt, `in the prompt${cached}`);
+    const { wholeMs, forecast, promise } = figures;
+    this.#set("whole", wholeMs === null ? "" : duration(wholeMs));
+    if (promise !== null) {
+      this.#set("promise", outcome(promise), `promise of ${duration(promise.totalMs)}`);
+      this.#rows.get("promise").row.toggleAttribute("data-broken", promise.kept === false);
+    }
+    if (forecast !== null) this.#foretell(forecast);
+  }
+
+  #foretell({ firstMs, tokensPerSecond, wholeMs, isOfThisLength }) {
+    this.#setForecast("first", duration(firstMs));
+    this.#setForecast("rate", tokensPerSecond === null ? "" : rate(tokensPerSecond));
+    this.#setForecast("whole", `${isOfThisLength ? "" : "≤ "}${duration(wholeMs)}`);
+  }
+
+  #setForecast(name, value) {
+    const { forecast, foretold } = this.#rows.get(name);
+    setText(foretold, value);
+    forecast.hidden = value === "";
   }
 
   #set(name, value, label) {
@@ -49,7 +73,14 @@ export class Figures {
 }
 
 /** The figures in a sentence, for those who hear the page. */
-export function spoken({ tokens, exact, tokensPerSecond }) {
-  const said = `${exact ? "" : "at least "}${nTokens(tokens)}`;
-  return tokensPerSecond === null ? said : `${said}, ${rate(tokensPerSecond)} per second`;
+export function spoken({ tokens, exact, tokensPerSecond, promise }) {
+  const said = [`${exact ? "" : "at least "}${nTokens(tokens)}`];
+  if (tokensPerSecond !== null) said.push(`${rate(tokensPerSecond)} per second`);
+  if (promise !== null && promise.kept !== null) said.push(`promise ${outcome(promise)}`);
+  return said.join(", ");
+}
+
+function outcome({ kept }) {
+  if (kept === null) return "given";
+  return kept ? "kept" : "broken";
 }

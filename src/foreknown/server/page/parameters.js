@@ -6,6 +6,7 @@ const FIELDS = [
   { name: "system", label: "System prompt", kind: "text", rows: 3 },
   { name: "temperature", label: "Temperature", step: 0.1 },
   { name: "max_completion_tokens", label: "Tokens at most", step: 1 },
+  { name: "deadline_ms", label: "Deadline, ms", step: 100 },
   { name: "top_p", label: "Top p", step: 0.05 },
   { name: "top_k", label: "Top k", step: 1 },
   { name: "min_p", label: "Min p", step: 0.01 },

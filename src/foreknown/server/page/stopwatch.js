@@ -12,6 +12,8 @@ export class Stopwatch {
   #pieces = 0;
   #reasoned = false;
   #usage = null;
+  #finish = null;
+  #told = {};
 
   constructor(now = () => performance.now()) {
     this.#now = now;
@@ -24,17 +26,43 @@ export class Stopwatch {
       this.#usage = piece.usage;
       return;
     }
+    if (piece.foreknown) {
+      this.#told = piece.foreknown;
+      return;
+    }
     this.#last = this.#now();
-    if (piece.finish) return;
+    if (piece.finish) {
+      this.#finish = piece.finish;
+      return;
+    }
     this.#first ??= this.#last;
     // The token that ends the reasoning may begin the text: one token, two pieces.
     if (!(piece.text && this.#reasoned)) this.#pieces += 1;
     this.#reasoned = Boolean(piece.reasoning);
   }
 
+  get #forecast() {
+    const { forecast } = this.#told;
+    if (!forecast) return null;
+    return {
+      firstMs: forecast.ttft_ms,
+      tokensPerSecond: forecast.tpot_ms > 0 ? 1000 / forecast.tpot_ms : null,
+      wholeMs: forecast.total_ms,
+      isOfThisLength: this.#finish === "length",
+    };
+  }
+
+  get #promise() {
+    const totalMs = this.#told.promise?.total_ms ?? null;
+    return totalMs === null ? null : { totalMs, kept: this.#told.kept ?? null };
+  }
+
   /**
    * What is known now: `tokens` and whether that is `exact`, `firstMs` to the first token,
-   * `tokensPerSecond` after it, and what the server says of the prompt; null for what is not known.
+   * `tokensPerSecond` after it, `wholeMs` to its end, and what the server says of the prompt; null
+   * for what is not known. `forecast` has the first, the rate and the whole as they were forecast,
+   * and whether the answer is as long as the forecast of the whole meant; `promise` is null, or the
+   * milliseconds that were promised, and whether that was kept.
    */
   get figures() {
     const usage = this.#usage;
@@ -48,6 +76,9 @@ export class Stopwatch {
       promptTokens: usage?.prompt_tokens ?? null,
       cachedTokens: usage?.prompt_tokens_details?.cached_tokens ?? null,
       totalTokens: usage?.total_tokens ?? null,
+      wholeMs: this.#finish === null ? null : this.#last - this.#asked,
+      forecast: this.#forecast,
+      promise: this.#promise,
     };
   }
 }

@@ -185,6 +185,23 @@ def read_gb_s(working_set_bytes: int, n_threads: int, seconds: float = 0.1) -> f
         times = max(times * 2, int(times * seconds / max(elapsed, 1e-6)))
 
 
+_flushed: dict[int, list[Array]] = {}
+
+
+def flush(size: int, n_threads: int) -> None:
+    """Read so many bytes of other memory with all threads: caches then hold nothing else."""
+    share = size // n_threads // 512 * 512
+    memory = _flushed.get(n_threads)
+    if memory is None or len(memory[0]) != share:
+        memory = _flushed[n_threads] = [np.ones(share, np.uint8) for _ in range(n_threads)]
+    tools = library()
+
+    def work(thread: int) -> None:
+        tools.fk_read(_pointer(memory[thread]), ctypes.c_int64(share), ctypes.c_int64(1))
+
+    on_threads(work, n_threads)
+
+
 def f32_gflop_s(n_threads: int, seconds: float = 0.1) -> float:
     """Multiply-adds in f32, counted as two operations, in 1e9 a second."""
     tools = library()

@@ -1,0 +1,277 @@
+"""Replays a trace on the virtual clock and on the real engine, and compares what both show.
+
+    simulation_error.py [SHAPE|CHECKPOINT|ARTIFACT] [--minutes 10] [--length 0.25] [--plot FILE]
+
+Ten minutes of a trace, its lengths scaled by --length and its rate by --rate: if that is not given,
+so that the machine will be busy for --busy of the time, which the virtual clock finds out before
+anything runs. Prompts are random, so nothing is cached and nothing can be guessed ahead; answers
+have the trace's lengths. The real engine has the process to itself and no server around it.
+
+It fails (exit status 1) if a percentile of time to first token or of total time is off by more than
+10 %. Calibrate the machine before (foreknown calibrate), or the numbers are an estimate's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from loads.noted_steps import NotedSteps, by_kind
+from loads.replay import Replayed, replay
+from loads.tables import markdown
+from peers import named_checkpoint
+from systems.conversions import ConversionFailed, Conversions
+
+from foreknown.artifact import Artifact, open_artifact
+from foreknown.artifact.loading import load_program
+from foreknown.artifact.planned import planned_artifact
+from foreknown.engine import Engine, Request, SamplingParams
+from foreknown.errors import ForeknownError
+from foreknown.report.host import host_threads, known_host
+from foreknown.report.plots import BLUE, RED, check_plot, drawn, in_decades
+from foreknown.report.simulation import PERCENTILES, Simulation, e2e_ms, served, simulate, ttft_ms
+from foreknown.report.traces import Trace, read_trace
+from foreknown.report.traffic import Scale, traffic
+
+TRACE = Path("../shared/data/traces/azure_conv_2023.csv")
+WITHIN = 0.10
+CLOSE = 0.01
+"""Of the share of time that the machine is to be busy."""
+WARM_UP = 4
+"""Requests before the first arrival: memory is touched, caches and clocks have settled."""
+
+
+def main() -> int:
+    arguments = parse()
+    if arguments.plot:
+        check_plot(arguments.plot)
+    try:
+        record, simulation, replayed = measure(arguments)
+    except (ConversionFailed, ForeknownError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    if arguments.json:
+        print(json.dumps(record))
+    else:
+        print_record(record)
+    if arguments.plot:
+        draw(record, simulation, replayed, arguments.plot)
+    return 0 if record["within"] else 1
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", metavar="SHAPE|CHECKPOINT|ARTIFACT", nargs="?", default="llama-1b")
+    parser.add_argument("--weights", default="int4", help="formats of a checkpoint")
+    parser.add_argument("--trace", type=Path, default=TRACE)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--length", type=float, default=0.25, help="prompts and answers, times X")
+    parser.add_argument("--rate", type=float, help="requests come X times as fast")
+    parser.add_argument("--busy", type=float, default=0.65, help="share of time, without --rate")
+    parser.add_argument("--sequences", type=int, default=16)
+    parser.add_argument("--seed", type=int, default=0, help="of the prompts")
+    parser.add_argument("--threads", type=int, default=host_threads())
+    parser.add_argument("--work", type=Path, default=Path("build/peers-work"))
+    parser.add_argument(
+        "--steps", action="store_true", help="also what steps of each kind took, and were told to"
+    )
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw both: .svg or .png")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    return parser.parse_args()
+
+
+def measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], Simulation, Replayed]:
+    """What `--json` prints, and what it is made of."""
+    artifact, trace = named_artifact(arguments), read_trace(arguments.trace)
+    machine = known_host(arguments.threads)
+    host = served(planned_artifact(artifact), machine, arguments.sequences)
+
+    def run(rate: float) -> Simulation:
+        scale = Scale(rate, arguments.length, 60 * arguments.minutes)
+        return simulate(host, traffic(trace, scale, host.longest))
+
+    rate = arguments.rate or rate_for(arguments.busy, run, trace)
+    simulation = run(rate)
+    tell(
+        f"rate x {rate:.4g}: {len(simulation.traffic.arrivals)} requests, busy for "
+        f"{simulation.utilisation:.0%} of {simulation.simulated_s:.0f} s"
+    )
+    loaded = load_program(artifact, sequences=arguments.sequences, n_threads=arguments.threads)
+    with loaded.program as program:
+        noted = NotedSteps(program) if arguments.steps else None
+        engine = Engine(noted or program, speculate=False, price=host.price, noise=machine.noise)
+        warm_up(engine, program.vocab_size)
+        if noted:
+            noted.shapes.clear()
+        replayed = replay(
+            engine, simulation.traffic.arrivals, program.vocab_size, arguments.seed, tell_tenths
+        )
+    wanted = [arrival.n_output for arrival in simulation.traffic.arrivals]
+    assert replayed.n_output == wanted, "an answer has not the length that was simulated"
+    record = {
+        "model": artifact.directory.name,
+        "weights": artifact.manifest.weights,
+        "machine": machine.name,
+        "threads": machine.threads,
+        "provenance": host.provenance,
+        "trace": {
+            "name": trace.name,
+            "rate": rate,
+            "length": arguments.length,
+            "minutes": arguments.minutes,
+        },
+        "sequences": arguments.sequences,
+        **compare(simulation, replayed),
+    }
+    if noted:
+        record["steps"] = by_kind(noted.shapes, replayed.steps_s, host.price)
+    return record, simulation, replayed
+
+
+def named_artifact(arguments: argparse.Namespace) -> Artifact:
+    """An artifact as it is, or one made of a checkpoint or shape."""
+    given = Path(arguments.model)
+    if (given / "manifest.json").exists():
+        return open_artifact(given)
+    checkpoint = named_checkpoint(arguments.model, arguments.work)
+    return open_artifact(Conversions(checkpoint, arguments.work.absolute()).ours(arguments.weights))
+
+
+def rate_for(busy: float, run: Callable[[float], Simulation], trace: Trace) -> float:
+    """How many times as fast requests must come for the machine to be busy for a share of time."""
+    slow, fast = 1.0, 1.0
+    while run(slow).utilisation > busy:
+        slow /= 2
+    while (done := run(fast)).utilisation < busy:
+        if len(done.traffic.arrivals) == len(trace.requests):
+            raise SystemExit(f"{trace.name} is too short to keep this machine busy")
+        fast *= 2
+    while True:
+        rate = math.sqrt(slow * fast)
+        found = run(rate).utilisation
+        if abs(found - busy) <= CLOSE or fast / slow < 1 + CLOSE / 10:
+            return rate
+        slow, fast = (rate, fast) if found < busy else (slow, rate)
+
+
+def warm_up(engine: Engine, vocabulary: int) -> None:
+    """A few long prompts and short answers."""
+    chance, params = np.random.default_rng(), SamplingParams(max_tokens=16, ignore_eos=True)
+    n_prompt = min(512, engine.max_length - 16)
+    prompts = chance.integers(0, vocabulary, (WARM_UP, n_prompt)).tolist()
+    for _ in engine.generate([Request(prompt, params) for prompt in prompts]):
+        pass
+
+
+def compare(simulation: Simulation, replayed: Replayed) -> dict[str, Any]:
+    """Percentiles of both and their ratios."""
+    outcomes = simulation.rehearsal.outcomes
+    quantities = (
+        ("first token", [ttft_ms(one) for one in outcomes], replayed.ttft_ms),
+        ("total", [e2e_ms(one) for one in outcomes], replayed.e2e_ms),
+    )
+    rows = []
+    for name, told, took in quantities:
+        pairs = zip(np.percentile(told, PERCENTILES), np.percentile(took, PERCENTILES), strict=True)
+        for share, (simulated, measured) in zip(PERCENTILES, pairs, strict=True):
+            rows.append(
+                {
+                    "quantity": name,
+                    "percentile": share,
+                    "simulated_ms": round(float(simulated), 3),
+                    "measured_ms": round(float(measured), 3),
+                    "ratio": round(float(simulated / measured), 4),
+                }
+            )
+    record = simulation.record
+    return {
+        "requests": record["requests"],
+        "utilisation": {
+            "simulated": record["utilisation"],
+            "measured": round(replayed.busy_s / replayed.span_s, 4),
+        },
+        "busy_s": {
+            "simulated": round(simulation.rehearsal.busy_ns / 1e9, 3),
+            "measured": round(replayed.busy_s, 3),
+        },
+        "seconds": {
+            "simulated": round(simulation.simulated_s, 3),
+            "measured": round(replayed.span_s, 3),
+            "to simulate": round(simulation.wall_s, 4),
+        },
+        "rows": rows,
+        "within": all(abs(row["ratio"] - 1) <= WITHIN for row in rows),
+    }
+
+
+def tell(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)
+
+
+def tell_tenths(done: int, total: int) -> None:
+    if done * 10 // total > (done - 1) * 10 // total:
+        tell(f"{done} of {total} requests have come")
+
+
+def print_record(record: dict[str, Any]) -> None:
+    """For people."""
+    trace = record["trace"]
+    print(
+        f"{record['model']}: {trace['minutes']:g} minutes of {trace['name']}, rate x "
+        f"{trace['rate']:.4g}, lengths x {trace['length']:g}; {record['requests']} requests\n"
+    )
+    rows = [
+        [
+            f"{row['quantity']}, p{row['percentile']}",
+            f"{row['simulated_ms']:,.1f}",
+            f"{row['measured_ms']:,.1f}",
+            f"{row['ratio']:.3f}",
+        ]
+        for row in record["rows"]
+    ]
+    print(markdown(("ms", "simulated", "measured", "ratio"), rows))
+    if "steps" in record:
+        kinds = [
+            [row["steps"], str(row["n"]), *(f"{row[x]:.3f}" for x in ("told_s", "took_s", "ratio"))]
+            for row in record["steps"]
+        ]
+        print(markdown(("steps", "number", "told, s", "took, s", "ratio"), kinds))
+    busy, seconds = record["busy_s"], record["seconds"]
+    print(
+        f"busy: {busy['simulated']:.1f} s simulated, {busy['measured']:.1f} s measured, ratio "
+        f"{busy['simulated'] / busy['measured']:.3f}; {seconds['simulated']:.0f} s simulated in "
+        f"{seconds['to simulate']:.2f} s; every percentile within {WITHIN:.0%}: "
+        f"{'yes' if record['within'] else 'NO'}"
+    )
+
+
+def draw(record: dict[str, Any], simulation: Simulation, replayed: Replayed, path: Path) -> None:
+    """How times are spread on either clock."""
+    trace, outcomes = record["trace"], simulation.rehearsal.outcomes
+    title = (
+        f"{record['model']}: {trace['minutes']:g} minutes of {trace['name']}, rate x "
+        f"{trace['rate']:.3g}, lengths x {trace['length']:g}"
+    )
+    with drawn(path, 1, 2, title) as (_, axes):
+        for axis, name, told, took in (
+            (axes[0], "first token", [ttft_ms(one) for one in outcomes], replayed.ttft_ms),
+            (axes[1], "whole answer", [e2e_ms(one) for one in outcomes], replayed.e2e_ms),
+        ):
+            shares = 100 * np.arange(1, len(told) + 1) / len(told)
+            axis.step(np.sort(took) / 1e3, shares, color=BLUE, label="measured")
+            axis.step(np.sort(told) / 1e3, shares, color=RED, lw=1, label="simulated")
+            axis.set(title=name, xlabel="seconds", ylabel="% of requests", ylim=(0, 100))
+            in_decades(axis)
+            axis.legend(frameon=False, loc="lower right")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,282 @@
+"""foreknown forecast [MODEL] --prompt N --output N"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foreknown.cli.arguments import add_json, add_threads, compile_options, whole
+from foreknown.cli.progress import Progress, progress
+from foreknown.errors import RequestError
+
+if TYPE_CHECKING:
+    from foreknown.artifact.build import Options
+    from foreknown.artifact.planned import PlannedModel, Planner
+    from foreknown.engine.promises import Objective
+    from foreknown.machine import Machine
+
+FORMATS = ("f32", "bf16", "int8", "int4")
+WORKLOADS = ("summarise", "chat", "rag", "code", "translate", "voice", "all")
+USUAL = {"prompt": 512, "output": 128, "batch": 1}
+"""Where a question leaves them open."""
+MOST_CASES, MOST_GIB = 4096, 1 << 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        type=Path,
+        help="artifact, checkpoint, a directory with only a config.json, or such a file; the "
+        "bundled model if left out",
+    )
+    case = parser.add_argument_group("the case, or a grid of cases")
+    for name, least, text in (
+        ("prompt", 1, "tokens that go in"),
+        ("output", 1, "tokens that come out"),
+        ("batch", 1, "requests at once (default 1)"),
+    ):
+        case.add_argument(
+            f"--{name}",
+            type=several(whole(least)),
+            metavar="N[,N...]",
+            help=text,
+        )
+    case.add_argument(
+        "--workload",
+        choices=WORKLOADS,
+        help="a case that is ordinary for a use, and whether it is fast enough for that",
+    )
+    add_questions(parser.add_argument_group("the other way round"))
+    built = parser.add_argument_group("if MODEL is not compiled yet")
+    built.add_argument(
+        "--weights",
+        type=several(_format),
+        metavar="|".join(FORMATS),
+        help="format of the matrices, or several with commas; as stored if not given",
+    )
+    built.add_argument(
+        "--state", choices=("f32", "bf16", "int8"), help="format of kept keys and values"
+    )
+    built.add_argument(
+        "--group",
+        type=int,
+        choices=(32, 64),
+        default=32,
+        help="weights that share a scale in int8 and int4",
+    )
+    built.add_argument(
+        "--context",
+        type=whole(1),
+        metavar="N",
+        help="tokens of the longest sequence; if not given up to 4096, or what the cases need",
+    )
+    built.add_argument(
+        "--trust-checkpoint-code",
+        action="store_true",
+        help="run the Python code that the checkpoint brings",
+    )
+    parser.set_defaults(calibration=None, target="host")
+    where = parser.add_argument_group("the machine")
+    where.add_argument(
+        "--machine",
+        type=Path,
+        metavar="FILE",
+        help="a profile that foreknown calibrate wrote; this machine's if not given",
+    )
+    add_threads(parser)
+    add_json(parser)
+
+
+def add_questions(group: argparse._ArgumentGroup) -> None:
+    """What is to be found, and what it has to keep."""
+    asked = group.add_mutually_exclusive_group()
+    for name, text in (
+        ("largest-batch", "the most requests at once that keep the objective"),
+        ("longest-context", "the most tokens of prompt and output that fit and keep the objective"),
+        ("cheapest-weights", "the format of weights that keeps the objective at the least price"),
+    ):
+        asked.add_argument(f"--{name}", action="store_true", help=text)
+    for name, text in (
+        ("ttft", "milliseconds from a request to its first token, at most"),
+        ("tpot", "milliseconds from token to token in the mean, at most"),
+        ("total", "milliseconds from a request to its last token, at most"),
+    ):
+        group.add_argument(f"--{name}-ms", type=float, metavar="MS", help=text)
+    group.add_argument(
+        "--memory-gib",
+        type=float,
+        metavar="X",
+        help="memory that there is; what is free on this machine if not given",
+    )
+
+
+def several(one: Callable[[str], object]) -> Callable[[str], list[object]]:
+    """A type for one value or several with commas between them."""
+    return lambda text: [one(part.strip()) for part in text.split(",")]
+
+
+def _format(text: str) -> str:
+    if text not in FORMATS:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(FORMATS)}")
+    return text
+
+
+def run(args: argparse.Namespace) -> int:
+    from foreknown.artifact.planned import Planner
+
+    objective, machine, planner = _objective(args), _machine(args), Planner(args.model)
+    if args.largest_batch or args.longest_context or args.cheapest_weights:
+        return _ask(args, planner, machine, objective)
+    if args.workload:
+        return _workloads(args, planner, machine)
+    return _grid(args, planner, machine, objective)
+
+
+def _grid(
+    args: argparse.Namespace, planner: Planner, machine: Machine, objective: Objective | None
+) -> int:
+    from foreknown.report.forecast import Case, forecast, step_price
+    from foreknown.report.forecast_tables import print_forecast, print_grid
+    from foreknown.report.objectives import kept_record
+
+    if args.prompt is None or args.output is None:
+        raise RequestError(
+            "a forecast needs to know how much goes in and how much comes out",
+            remedy="give --prompt N and --output N, or --workload all",
+        )
+    cases = [Case(p, o, b) for b in args.batch or [1] for p in args.prompt for o in args.output]
+    n_formats = len(args.weights or [1])
+    if len(cases) * n_formats > MOST_CASES:
+        raise RequestError(
+            f"{len(cases) * n_formats} cases are more than {MOST_CASES}",
+            remedy="ask for fewer at once",
+        )
+    told = []
+    with progress(quiet=args.json) as tell:
+        for model in _models(args, planner, max(case.tokens for case in cases), tell):
+            price = step_price(model, machine)
+            for case in cases:
+                told.append(forecast(model, machine, case, price))
+                tell("cases", len(told), len(cases) * n_formats)
+    if args.json:
+        records = [
+            {**one.record(), **(kept_record(objective, one) if objective else {})} for one in told
+        ]
+        print(json.dumps(records[0] if len(records) == 1 else records))
+    elif len(told) == 1:
+        print_forecast(told[0], objective, sys.stdout)
+    else:
+        print_grid(told, objective, sys.stdout)
+    return 0
+
+
+def _workloads(args: argparse.Namespace, planner: Planner, machine: Machine) -> int:
+    from foreknown.report.forecast_tables import print_workloads
+    from foreknown.report.workloads import WORKLOADS, expectations
+
+    chosen = list(WORKLOADS.values()) if args.workload == "all" else [WORKLOADS[args.workload]]
+    with progress(quiet=args.json) as tell:
+        longest = max(workload.tokens for workload in chosen)
+        told = [
+            expectation
+            for model in _models(args, planner, longest, tell)
+            for batch in args.batch or [1]
+            for expectation in expectations(chosen, model, machine, batch)
+        ]
+    if args.json:
+        records = [one.record() for one in told]
+        print(json.dumps(records[0] if len(records) == 1 else records))
+    else:
+        print_workloads(told, sys.stdout)
+    return 0
+
+
+def _ask(
+    args: argparse.Namespace, planner: Planner, machine: Machine, objective: Objective | None
+) -> int:
+    from foreknown.report.forecast import Case
+    from foreknown.report.forecast_tables import print_answer
+    from foreknown.report.questions import Wish, cheapest_weights, largest_batch, longest_context
+
+    if objective is None and not args.longest_context:
+        raise RequestError(
+            "the question needs an objective", remedy="give --ttft-ms, --tpot-ms or --total-ms"
+        )
+    case = Case(*(_one(args, name, usual) for name, usual in USUAL.items()))
+    wish = Wish(objective, _memory_bytes(args))
+    with progress(quiet=args.json) as tell:
+        if args.cheapest_weights:
+            args.weights = args.weights or list(FORMATS)
+            models = _models(args, planner, case.tokens, tell)
+            answer = cheapest_weights(list(models), machine, case, wish)
+        elif args.largest_batch:
+            (model,) = _models(args, planner, case.tokens, tell)
+            answer = largest_batch(model, machine, case, wish)
+        else:
+            answer = longest_context(planner, _options(args), machine, case, wish)
+    if args.json:
+        print(json.dumps(answer.record()))
+    else:
+        print_answer(answer, sys.stdout)
+    answer.require()
+    return 0
+
+
+def _models(
+    args: argparse.Namespace, planner: Planner, tokens: int, tell: Progress
+) -> Iterator[PlannedModel]:
+    """The model in each format that was asked for, for sequences of so many tokens."""
+    for weights in args.weights or [None]:
+        tell("planning the model", 0, 1)
+        yield planner.planned_for(_options(args, weights), tokens)
+        tell("planning the model", 1, 1)
+
+
+def _options(args: argparse.Namespace, weights: str | None = None) -> Options:
+    one = weights or _one(args, "weights", None)
+    return compile_options(argparse.Namespace(**{**vars(args), "weights": one}))
+
+
+def _one(args: argparse.Namespace, name: str, usual: Any) -> Any:
+    """The one value that a question takes of an option which a grid may have several of."""
+    values = getattr(args, name)
+    if values is None:
+        return usual
+    if len(values) > 1:
+        raise RequestError(f"--{name} has {len(values)} values", remedy="a question takes one")
+    return values[0]
+
+
+def _objective(args: argparse.Namespace) -> Objective | None:
+    from foreknown.engine.promises import Objective
+
+    given = (args.total_ms, args.ttft_ms, args.tpot_ms)
+    return None if all(value is None for value in given) else Objective(*given)
+
+
+def _memory_bytes(args: argparse.Namespace) -> int:
+    from foreknown.artifact.loading import available_bytes
+
+    if args.memory_gib is None:
+        return available_bytes()
+    if not (math.isfinite(args.memory_gib) and 0 < args.memory_gib <= MOST_GIB):
+        raise RequestError(
+            f"--memory-gib is {args.memory_gib}, where a number above 0 and up to {MOST_GIB} is "
+            "expected",
+            remedy="it counts in units of 2^30 bytes",
+        )
+    return int(args.memory_gib * 2**30)
+
+
+def _machine(args: argparse.Namespace) -> Machine:
+    from foreknown.report.host import host_threads, known_host, named_machine
+
+    threads = args.threads or host_threads()
+    return known_host(threads) if args.machine is None else named_machine(args.machine, threads)

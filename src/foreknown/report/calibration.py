@@ -1,0 +1,92 @@
+"""Measures the host for forecasts: its bounds, its kernels by probes, the engine around them."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from foreknown.machine import KernelCosts
+from foreknown.machine.fit import Seen, fit_attention, fit_products, fit_rows
+from foreknown.machine.kernel_costs import STEPS
+from foreknown.machine.kernels import Attention, Product
+from foreknown.report.engine_probe import engine_costs
+from foreknown.report.probing import Rounds, build, load
+
+MEASURE_SECONDS = 16.0
+"""Of the probes' rounds, about."""
+MOST_ROUNDS, FEWEST_ROUNDS = 9, 3
+MOST_TAKEN = 0.04
+"""Share of the processors' time that others may have had; more, and the machine was not quiet."""
+TOUCHED_BYTES = 64 << 20
+
+
+def measure_kernels(
+    threads: int, progress: Callable[[int, int], None] = lambda done, total: None
+) -> tuple[KernelCosts, float, bool]:
+    """What kernels take, how far repeats are apart, and whether nothing else ran.
+
+    Raises:
+        ToolchainError: the probes are not built yet and there is no compiler.
+    """
+    rounds = Rounds(load(build(), threads))
+    others, start, number = seconds_of_others(), time.perf_counter(), 0
+    while number < MOST_ROUNDS:
+        rounds.run(number)
+        number += 1
+        elapsed = time.perf_counter() - start
+        progress(min(int(elapsed), int(MEASURE_SECONDS)), int(MEASURE_SECONDS))
+        if number >= FEWEST_ROUNDS and elapsed * (number + 1) / number > MEASURE_SECONDS:
+            break
+    elapsed = time.perf_counter() - start
+    cached_bytes = statistics.median(p.plan.weights_bytes for p in rounds.probes)
+    quiet = seconds_of_others() - others <= MOST_TAKEN * elapsed * threads
+    noise = rounds.noise()
+    costs = fitted_costs(list(rounds.seen()), int(cached_bytes), threads)
+    rounds.close()
+    return costs, noise, quiet
+
+
+def fitted_costs(seen: Sequence[Seen], cached_bytes: int, threads: int) -> KernelCosts:
+    """Kernels' costs from what phases took, and the engine's, which is measured now."""
+    kernels = [kernel for one in seen for kernel in one.kernels]
+    weights = dict.fromkeys(k.weights for k in kernels if isinstance(k, Product))
+    kept = dict.fromkeys(k.kept for k in kernels if isinstance(k, Attention))
+    steps = [kind for kind in STEPS if kind != "alone" or any(one.alone for one in seen)]
+    return KernelCosts(
+        cached_bytes,
+        tuple(fit_products(seen, one, threads) for one in weights),
+        tuple(fit_attention(seen, one, threads) for one in kept),
+        tuple(fit_rows(seen, one, threads) for one in steps),
+        engine_costs(threads),
+    )
+
+
+def first_touch_gb_s(rounds: int = 3) -> float:
+    """1e9 bytes a second of memory that is written for the first time."""
+    found = []
+    for _ in range(rounds):
+        memory = mmap.mmap(-1, TOUCHED_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        pages = np.frombuffer(memory, np.uint8)
+        start = time.perf_counter()
+        pages[::4096] = 1
+        found.append(TOUCHED_BYTES / (time.perf_counter() - start) / 1e9)
+        del pages
+        memory.close()
+    return statistics.median(found)
+
+
+def seconds_of_others() -> float:
+    """Processor time so far of everybody else, the hypervisor's other machines included; less
+    this process's own, so only differences mean anything. 0 if the system does not say."""
+    try:
+        with open("/proc/stat") as file:
+            user, nice, system, _, _, irq, soft, steal = map(int, file.readline().split()[1:9])
+    except (OSError, ValueError):
+        return 0.0
+    ticks = user + nice + system + irq + soft + steal
+    return ticks / os.sysconf("SC_CLK_TCK") - time.process_time()

@@ -1,0 +1,61 @@
+"""foreknown calibrate refuses nonsense before it measures anything."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from foreknown.cli.main import main
+from foreknown.report import host
+from tests.machine.random_machines import random_machine
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--usd-per-hour", "-1"], "no price"),
+        (["--usd-per-hour", "nan"], "no price"),
+        (["--usd-per-hour", "20000"], "no price"),
+        (["--watts", "95,20"], "does not draw"),
+        (["--watts", "20"], "no two numbers"),
+        (["--watts", "a,b"], "no two numbers"),
+        (["--watts", "1,inf"], "not what a machine draws"),
+    ],
+)
+def test_nonsense(
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(host, "calibrate", lambda *given, **more: pytest.fail("it measured"))
+    assert main(["calibrate", *arguments]) != 0
+    assert message in capsys.readouterr().err
+
+
+def test_what_was_found_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOREKNOWN_CACHE", str(tmp_path))
+    monkeypatch.setattr(host, "calibrate", lambda *given, **more: random_machine(5))
+    assert main(["calibrate", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["name"] == "machine 5"
+    assert record["path"].startswith(str(tmp_path))
+    assert {"products", "attention", "rows", "engine"} <= record["kernels"].keys()
+    assert main(["calibrate", "--threads", "2"]) == 0
+    assert "# kept in" in capsys.readouterr().out
+
+
+def test_measuring_needs_no_training_stack() -> None:
+    code = (
+        "import sys, foreknown.report.calibration, foreknown.report.host\n"
+        "from foreknown.targets.cpu.probes import PROBES, probe_plan\n"
+        "probe_plan(PROBES[0])\n"
+        "sys.exit(bool({'torch', 'transformers'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,205 @@
+"""foreknown forecast: cases, grids, workloads, questions, and what makes no sense."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Ran
+
+Foreknown = Callable[..., Ran]
+Refused = Callable[..., str]
+DOCUMENTED = {
+    "ttft_ms",
+    "tpot_ms",
+    "total_ms",
+    "tok_s",
+    "memory_bytes",
+    "joules",
+    "usd",
+    "interval",
+    "bound_by",
+    "machine",
+    "provenance",
+}
+
+
+def told(foreknown: Foreknown, *words: object) -> Any:
+    ran = foreknown("forecast", *words, "--json")
+    assert (ran.status, ran.err) == (0, "")
+    return json.loads(ran.out)
+
+
+def test_one_case(foreknown: Foreknown, tiny_artifact: Path) -> None:
+    record = told(foreknown, tiny_artifact, "--prompt", 20, "--output", 10)
+    assert set(record) >= DOCUMENTED
+    assert set(record["memory_bytes"]) == {"weights", "state", "scratch", "total"}
+    assert set(record["interval"]) == {"low_ms", "high_ms"}
+    numbers = [record[name] for name in ("ttft_ms", "tpot_ms", "total_ms", "tok_s", "joules")]
+    assert all(math.isfinite(number) and number > 0 for number in numbers)
+    ran = foreknown("forecast", tiny_artifact, "--prompt", 20, "--output", 10)
+    assert ran.status == 0
+    for said in ("20 tokens in, 10 out", "first token", "bound by", "weights", "estimate"):
+        assert said in ran.out
+
+
+def test_the_same_again_is_the_same(foreknown: Foreknown, tiny_artifact: Path) -> None:
+    words = (tiny_artifact, "--prompt", 30, "--output", 20, "--batch", 3)
+    assert told(foreknown, *words) == told(foreknown, *words)
+
+
+def test_a_grid_is_a_list(foreknown: Foreknown, tiny_artifact: Path) -> None:
+    words = (tiny_artifact, "--prompt", "8,16,32", "--output", "4,8", "--batch", "1, 2")
+    records = told(foreknown, *words)
+    cases = [
+        tuple(r["case"][k] for k in ("prompt_tokens", "output_tokens", "batch")) for r in records
+    ]
+    assert sorted(cases) == sorted((p, o, b) for p in (8, 16, 32) for o in (4, 8) for b in (1, 2))
+    one = told(foreknown, tiny_artifact, "--prompt", 16, "--output", 8, "--batch", 2)
+    assert one == records[cases.index((16, 8, 2))]
+    ran = foreknown("forecast", *words)
+    assert len([line for line in ran.out.splitlines() if line.startswith(" as stored")]) == 12
+
+
+def test_formats_of_a_configuration_alone(
+    foreknown: Foreknown, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "alone.json"
+    file.write_text((tiny_checkpoint / "config.json").read_text())
+    words = (file, "--prompt", 16, "--output", 8, "--weights", "f32,int8,int4", "--context", 64)
+    records = told(foreknown, *words)
+    assert [r["case"]["weights"] for r in records] == ["f32", "int8", "int4"]
+    sizes = [r["memory_bytes"]["weights"] for r in records]
+    assert sizes == sorted(sizes, reverse=True)
+    assert {r["case"]["context"] for r in records} == {64}
+    assert all("configuration alone" in r["provenance"]["model"] for r in records)
+
+
+def test_an_objective_is_judged(foreknown: Foreknown, tiny_artifact: Path) -> None:
+    words = (tiny_artifact, "--prompt", 16, "--output", 8)
+    assert "met" not in told(foreknown, *words)
+    kept = told(foreknown, *words, "--total-ms", 1e6)
+    assert (kept["met"], kept["surely_met"]) == (True, True)
+    assert told(foreknown, *words, "--tpot-ms", 1e-6)["met"] is False
+    assert "times too long" in foreknown("forecast", *words, "--tpot-ms", 1e-6).out
+
+
+def test_workloads(foreknown: Foreknown, tiny_artifact: Path) -> None:
+    records = told(foreknown, tiny_artifact, "--workload", "all")
+    assert [r["workload"] for r in records] == [
+        "summarise",
+        "chat",
+        "rag",
+        "code",
+        "translate",
+        "voice",
+    ]
+    ran = foreknown("forecast", tiny_artifact, "--workload", "voice")
+    assert ran.status == 0
+    assert "needs a context of" in ran.out
+    assert "tokens a word" in ran.out
+
+
+def test_questions(foreknown: Foreknown, tiny_artifact: Path, tiny_checkpoint: Path) -> None:
+    batch = told(
+        foreknown,
+        tiny_artifact,
+        "--largest-batch",
+        "--tpot-ms",
+        1e5,
+        "--prompt",
+        50,
+        "--output",
+        20,
+    )
+    assert batch["answer"] == 64
+    assert batch["forecast"]["case"] == {
+        **batch["forecast"]["case"],
+        "batch": 64,
+        "prompt_tokens": 50,
+    }
+    context = told(foreknown, tiny_artifact, "--longest-context", "--output", 10)
+    assert context["answer"] == 128
+    words = (
+        tiny_checkpoint,
+        "--cheapest-weights",
+        "--total-ms",
+        1e5,
+        "--prompt",
+        20,
+        "--output",
+        9,
+    )
+    weights = told(foreknown, *words)
+    assert weights["most_exact"] == "f32"
+    assert {one["weights"] for one in weights["tried"]} == {"f32", "bf16", "int8", "int4"}
+    ran = foreknown("forecast", *words)
+    assert "most exact: f32" in ran.out
+
+
+def test_a_question_without_an_answer(foreknown: Foreknown, tiny_artifact: Path) -> None:
+    words = (tiny_artifact, "--largest-batch", "--ttft-ms", 1e-6, "--output", 10, "--prompt", 10)
+    ran = foreknown("forecast", *words, "--json")
+    assert ran.status == 1
+    assert "no batch keeps" in ran.err
+    assert "nearest" in ran.err
+    record = json.loads(ran.out)
+    assert record["answer"] is None
+    assert record["tried"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--prompt", 10), "how much goes in and how much comes out"),
+        (("--prompt", 120, "--output", 20), "context of 128"),
+        (("--prompt", 1, "--output", 1, "--batch", 65), "64 sequences"),
+        (("--prompt", 1, "--output", 1, "--weights", "int4"), "weights is as stored, not int4"),
+        (("--prompt", 1, "--output", 1, "--total-ms", "nan"), "deadline_ms is nan"),
+        (("--prompt", 1, "--output", 1, "--tpot-ms", -1), "tpot_ms is -1"),
+        (("--largest-batch",), "needs an objective"),
+        (("--largest-batch", "--ttft-ms", 1, "--prompt", "1,2"), "--prompt has 2 values"),
+        (("--longest-context", "--memory-gib", "inf"), "--memory-gib is inf"),
+        (("--longest-context", "--memory-gib", 0), "--memory-gib is 0"),
+        (("--longest-context", "--output", 128), "leave no room"),
+        (("--prompt", "1," * 99 + "1", "--output", "1," * 99 + "1"), "10000 cases"),
+    ],
+)
+def test_what_cannot_be_answered(
+    refused: Refused, tiny_artifact: Path, words: tuple[object, ...], said: str
+) -> None:
+    assert said in refused("forecast", tiny_artifact, *words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--prompt", 0, "--output", 1),
+        ("--prompt", "many", "--output", 1),
+        ("--prompt", "1,,2", "--output", 1),
+        ("--prompt", 1, "--output", 1, "--weights", "int3"),
+        ("--workload", "dancing"),
+        ("--largest-batch", "--longest-context"),
+        ("--prompt", 1, "--output", 1, "--tpot-ms", "fast"),
+    ],
+)
+def test_a_command_line_that_makes_no_sense(
+    foreknown: Foreknown, tiny_artifact: Path, words: tuple[object, ...]
+) -> None:
+    ran = foreknown("forecast", tiny_artifact, *words)
+    assert ran.status == 2
+    assert ran.out == ""
+
+
+def test_no_such_model_or_machine(refused: Refused, tiny_artifact: Path, tmp_path: Path) -> None:
+    words = ("--prompt", 1, "--output", 1)
+    assert "there is no such model" in refused("forecast", tmp_path / "nothing", *words)
+    missing = tmp_path / "machine.toml"
+    assert "cannot be read" in refused("forecast", tiny_artifact, *words, "--machine", missing)
+    missing.write_text("format = 'no'")
+    assert "cannot be read" in refused("forecast", tiny_artifact, *words, "--machine", missing)

@@ -1,0 +1,49 @@
+"""Watts come from counters that move, or from a table that says what it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from foreknown.machine.watts import estimated_watts, measured_watts
+
+
+def counter(root: Path, number: int, microjoules: int) -> Path:
+    directory = root / f"intel-rapl:{number}"
+    directory.mkdir(exist_ok=True)
+    (directory / "energy_uj").write_text(f"{microjoules}\n")
+    return directory / "energy_uj"
+
+
+def test_counters_that_move(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [counter(tmp_path, n, 1000) for n in range(2)]
+    now = [0.0]
+
+    def pass_time(seconds: float, watts: float) -> None:
+        now[0] += seconds
+        for file in files:
+            file.write_text(str(int(file.read_text()) + round(watts * seconds * 1e6)))
+
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("time.sleep", lambda seconds: pass_time(seconds, 10.0))
+    found = measured_watts(lambda seconds: pass_time(seconds, 45.5), tmp_path)
+    assert found is not None
+    assert (found.idle, found.busy) == (20.0, 91.0)
+    assert "RAPL" in found.source
+
+
+def test_counters_that_stand_still_or_are_not_there(tmp_path: Path) -> None:
+    assert measured_watts(lambda seconds: None, tmp_path, seconds=0.0) is None
+    counter(tmp_path, 0, 5)
+    assert measured_watts(lambda seconds: None, tmp_path, seconds=0.0) is None
+    counter(tmp_path, 0, 5).write_text("no number")
+    assert measured_watts(lambda seconds: None, tmp_path, seconds=0.0) is None
+
+
+def test_the_table_grows_with_processors_and_says_that_it_is_one() -> None:
+    small, large = (estimated_watts("AMD EPYC 7763", n) for n in (2, 64))
+    assert 0 < small.idle < small.busy
+    assert large.busy == pytest.approx(32 * small.busy)
+    assert small.source.startswith("estimate")
+    assert estimated_watts("something new", 4).busy > 0

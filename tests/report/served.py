@@ -1,0 +1,32 @@
+"""A model that is never run: round prices, a round machine, and random traffic."""
+
+from __future__ import annotations
+
+from foreknown.engine.snapshot import Capacity
+from foreknown.machine import Machine
+from foreknown.plan.price import StepShape
+from foreknown.report.simulation import Served
+
+MACHINE = Machine(
+    "a machine",
+    2,
+    ((1 << 20, 50.0),),
+    100.0,
+    400.0,
+    2.0,
+    idle_watts=10.0,
+    busy_watts=30.0,
+    usd_per_hour=0.36,
+)
+
+
+class RoundPrice:
+    """A millisecond a step, a tenth of one a token."""
+
+    def seconds(self, step: StepShape) -> float:
+        return 1e-3 + 1e-4 * step.tokens
+
+
+def round_served(sequences: int = 4, context: int = 256) -> Served:
+    capacity = Capacity(64, 16, sequences * context // 16, context)
+    return Served("a model", MACHINE, RoundPrice(), capacity, 1 << 30, {"machine": "made up"})

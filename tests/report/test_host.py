@@ -1,0 +1,98 @@
+"""The host's profile: kept, never taken for another machine's, estimated where it is missing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foreknown.errors import MachineError
+from foreknown.machine import Machine, write_machine
+from foreknown.report import host
+from foreknown.report.host import calibrate, estimated_host, known_host, named_machine, profile_path
+from tests.machine.random_machines import random_kernels, random_machine
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOREKNOWN_CACHE", str(tmp_path))
+
+
+def ours(threads: int = 2, **more: Any) -> Machine:
+    """A profile that could be the host's."""
+    here = estimated_host(threads)
+    machine = random_machine(1, threads)
+    return replace(machine, name=here.name, features=here.features, **more)
+
+
+def test_an_estimate_until_it_is_measured() -> None:
+    assert known_host(2).estimated
+    write_machine(ours(), profile_path(2))
+    assert known_host(2) == ours()
+    assert known_host(3).estimated
+
+
+@pytest.mark.parametrize("other", [{"name": "another"}, {"features": ("sse9",)}, {"threads": 7}])
+def test_another_machine_s_profile_is_never_taken(tmp_path: Path, other: dict[str, Any]) -> None:
+    foreign = replace(ours(), **other)
+    write_machine(foreign, profile_path(2))
+    assert known_host(2).estimated
+    write_machine(foreign, tmp_path / "given.toml")
+    with pytest.raises(MachineError, match="of another machine") as refused:
+        named_machine(tmp_path / "given.toml", 2)
+    assert "calibrate" in refused.value.remedy
+
+
+def test_a_profile_that_was_named(tmp_path: Path) -> None:
+    write_machine(ours(), tmp_path / "given.toml")
+    assert named_machine(tmp_path / "given.toml", 2) == ours()
+    with pytest.raises(MachineError, match="cannot be read"):
+        named_machine(tmp_path / "missing.toml", 2)
+
+
+def test_a_damaged_profile_is_as_good_as_none() -> None:
+    write_machine(ours(), profile_path(2))
+    path = profile_path(2)
+    path.write_text(path.read_text().replace("threads = 2", "threads = two"))
+    assert known_host(2).estimated
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measuring takes no time."""
+    monkeypatch.setattr(host, "measure", lambda probes, threads: ours(threads))
+    measure_kernels = "foreknown.report.calibration.measure_kernels"
+    monkeypatch.setattr(
+        measure_kernels, lambda threads, progress: (random_kernels(2), 0.031, False)
+    )
+    monkeypatch.setattr("foreknown.report.calibration.first_touch_gb_s", lambda: 1.5)
+    monkeypatch.setattr(host, "measured_watts", lambda work: None)
+
+
+@pytest.mark.usefixtures("measured")
+def test_what_was_measured_is_kept() -> None:
+    machine = calibrate(2)
+    assert known_host(2) == machine
+    assert not machine.estimated
+    assert (machine.noise, machine.quiet, machine.first_touch_gb_s) == (0.031, False, 1.5)
+    assert machine.watts_from.startswith("estimate")
+    assert len(machine.date) == len("2026-11-25")
+
+
+@pytest.mark.usefixtures("measured")
+def test_prices_and_watts_stay_until_others_are_given() -> None:
+    calibrate(2, usd_per_hour=1.25, watts=(20, 95))
+    again = calibrate(2)
+    assert (again.usd_per_hour, again.idle_watts, again.busy_watts) == (1.25, 20, 95)
+    assert again.watts_from == "as given to calibrate"
+    assert calibrate(2, usd_per_hour=0.5).usd_per_hour == 0.5
+
+
+@pytest.mark.usefixtures("measured")
+@pytest.mark.parametrize("wrong", [{"usd_per_hour": -1.0}, {"watts": (95.0, 20.0)}])
+def test_nonsense_is_refused_and_nothing_is_kept(wrong: dict[str, Any]) -> None:
+    with pytest.raises(MachineError):
+        calibrate(2, **wrong)
+    assert not profile_path(2).exists()

@@ -1,0 +1,99 @@
+"""Calibration's measurements: every phase is seen cold and cached, and its costs follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from foreknown.machine.fit import Seen
+from foreknown.machine.kernels import Attention, Product, Rows
+from foreknown.plan.costs import phase_cost, phase_kernels
+from foreknown.plan.price import StepCosts, StepPrice, decode_shape, prompt_shape
+from foreknown.report import probing
+from foreknown.report.calibration import first_touch_gb_s, fitted_costs, seconds_of_others
+from foreknown.report.engine_probe import engine_costs
+from foreknown.report.probing import Rounds, build, load
+from foreknown.targets.cpu.probes import Probe, ProbeLayer
+from tests.machine.random_machines import random_machine
+from tests.plan.test_price import Priced
+
+SMALL = Probe("int8", 32, "f32", 64, (ProbeLayer(2, 2, 16, 96),))
+
+
+@pytest.fixture(scope="module")
+def rounds() -> Iterator[Rounds]:
+    """Two rounds over a probe of one small layer, and few shapes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(probing, "BATCHES", (1, 2, 4))
+        patch.setattr(probing, "CONTEXTS", (9, 41))
+        patch.setattr(probing, "LONG", ((1, 200),))
+        patch.setattr(probing, "PROMPTS", (16, 40, 96))
+        patch.setattr(probing, "FLUSH_BYTES", 1 << 20)
+        made = Rounds(load(build([SMALL]), 2))
+        made.run(0)
+        made.run(probing.LONG_ROUNDS)
+        yield made
+        made.close()
+
+
+def test_every_phase_is_seen_cold_and_cached(rounds: Rounds) -> None:
+    seen = list(rounds.seen())
+    (probe,) = rounds.probes
+    assert all(one.seconds > 0 for one in seen)
+    for cold in (True, False):
+        own = [one for one in seen if one.cold == cold]
+        kinds = {type(one.kernels[0]) for one in own}
+        assert kinds == {Product, Attention, Rows}
+        assert {one.tokens for one in own if not one.alone} >= {2, 4, 16, 40}
+    assert any(one.tokens == 96 for one in seen if one.cold)
+    assert not any(one.tokens == 96 for one in seen if not one.cold)
+    # what the first meeting waits for is the threads' waking, and no kernel's
+    first = [one for one in seen if one.cold and one.alone and one.attended == 9]
+    assert len(first) < len(probe.plan.phases)
+
+
+def test_long_steps_are_taken_in_the_first_rounds_only(rounds: Rounds) -> None:
+    times = {rounds.steps[s].shape.tokens: len(rows) for (_, s, _), rows in rounds.samples.items()}
+    assert times[96] == 1
+    assert times[40] == 2
+    assert 0 <= rounds.noise() < 10
+
+
+def test_a_price_is_made_of_them(rounds: Rounds) -> None:
+    seen: list[Seen] = list(rounds.seen())
+    kernels = fitted_costs(seen, 1 << 20, 2)
+    assert [table.weights for table in kernels.products] == ["int8/32"]
+    assert [costs.kept for costs in kernels.attention] == ["f32"]
+    assert [costs.steps for costs in kernels.rows] == ["alone", "few", "many"]
+    (probe,) = rounds.probes
+    plan = probe.plan
+    phases = [
+        Priced(
+            phase.stage,
+            phase.kind,
+            phase.kind,
+            phase.rows.value,
+            phase_cost(phase, plan.constants),
+            phase_kernels(phase, plan.constants),
+        )
+        for phase in plan.phases
+    ]
+    machine = replace(random_machine(1), kernels=kernels)
+    price = StepPrice(StepCosts(phases, plan.weights_bytes), machine)
+    lone, prompt = price.seconds(decode_shape(1, 9)), price.seconds(prompt_shape(0, 96, 1))
+    assert 0 < lone < prompt
+    assert machine.kernels is kernels
+
+
+def test_the_engine_takes_time_beside_its_program() -> None:
+    costs = engine_costs(1, rounds=1)
+    assert costs.step_us + costs.row_us + costs.token_us > 0
+    assert costs.logit_ps > 0
+
+
+def test_memory_and_others() -> None:
+    assert first_touch_gb_s(1) > 0
+    before = seconds_of_others()
+    assert seconds_of_others() - before < 60
