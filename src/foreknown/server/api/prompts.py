@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sized
 from typing import Annotated
 
@@ -12,6 +13,8 @@ from foreknown.server.errors import Refusal
 from foreknown.server.served_model import ServedModel
 
 MAX_PROMPT_TOKENS = 1 << 20
+MANY_TOKENS = 256
+"""After a longer text others have their turn, since many such texts may come at once."""
 
 Ids = Annotated[list[TokenId], Field(min_length=1, max_length=MAX_PROMPT_TOKENS)]
 
@@ -68,6 +71,9 @@ async def token_ids(
     Raises:
         Refusal: see `ServedModel.encode`.
     """
-    if isinstance(prompt, str):
-        return await model.encode(prompt, special=special, param=param)
-    return prompt
+    if not isinstance(prompt, str):
+        return prompt
+    ids = await model.encode(prompt, special=special, param=param)
+    if len(ids) > MANY_TOKENS:
+        await asyncio.sleep(0)
+    return ids
