@@ -12,8 +12,9 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 .PHONY: demo test lint setup coverage clean docs/cli.md
 .DELETE_ON_ERROR:
 
-# Compile, say what running will take, generate, show what it took.
+# Measure the machine, compile, say what running will take, generate, show what it took.
 demo: $(READY)
+	$(BIN)/foreknown calibrate
 	$(BIN)/foreknown compile src/foreknown/bundled -o build/demo
 	$(BIN)/foreknown run build/demo --stats --prompt "Who are you?"
 	$(BIN)/foreknown run build/demo --stats --prompt $(PROBLEM)

@@ -4,7 +4,7 @@ Models x formats x prompts x outputs x batches, drawn at random: every case is f
 engine on the virtual clock, then run by the engine on the real one, without speculation and with
 no prompt in the cache. Each case is measured twice, in different rounds, short ones as a median of
 several plays: how far one measurement would have told the other is the noise floor, below which no
-forecast can be.
+forecast can be. "Drift known" is what a running engine tells, which has seen another case just now.
 
 Calibration has seen none of these models: it runs decoders of its own, of other shapes. What was
 measured is kept in --work, so a run that was cut short (--minutes) goes on where it ended.
@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,13 @@ from foreknown.report.tables import Table
 
 PLAY_MS, MOST_PLAYS = 1000.0, 15
 """A measurement is the median of the plays of a case that this allows, of one at least."""
+REFERENCE = Case(prompt_tokens=32, output_tokens=24, batch=1)
+"""What shows the machine's pace; no case of the grid."""
+WHAT = {
+    "forecast": "forecast",
+    "paced": "forecast, drift known",
+    "noise": "one repeat by the other",
+}
 MODELS = ("llama-1b", "qwen-0.5b", "bundled")
 FORMATS = ("int4", "int8", "bf16")
 PROMPTS, OUTPUTS, BATCHES = (16, 64, 256, 1024, 4096), (16, 64, 256), (1, 2, 4, 8, 16)
@@ -67,11 +74,17 @@ class Task:
 
 @dataclass(frozen=True)
 class Times:
-    """Of a case: to the first token and the last, and between two, of the slowest answer."""
+    """Of a case: to the first token and the last, and between two, of the slowest answer.
+
+    Attributes:
+        pace: how many times longer than told another case took, just before and again between
+            plays: the machine as it was then, which a server's drift knows.
+    """
 
     ttft_ms: float
     tpot_ms: float
     total_ms: float
+    pace: float = 1.0
 
 
 def main() -> int:
@@ -242,15 +255,27 @@ def run(
             vocabulary = program.vocab_size
             if number == 0:
                 play(engine, Case(min(64, CONTEXT), 8, 2), vocabulary, random)
-            yield task, median_times(engine, task.case, vocabulary, random)
+            told_ms = told_times(model, machine, REFERENCE).total_ms
+            yield task, median_times(engine, task.case, vocabulary, random, told_ms)
 
 
-def median_times(engine: Engine, case: Case, vocabulary: int, random: np.random.Generator) -> Times:
-    """Of as many plays as fit into a second, so that a neighbour's burst does not count."""
+def median_times(
+    engine: Engine,
+    case: Case,
+    vocabulary: int,
+    random: np.random.Generator,
+    reference_ms: float,
+) -> Times:
+    """Of as many plays as fit into a second, so that a neighbour's burst does not count.
+
+    Args:
+        reference_ms: what is told of the reference, which is played before each.
+    """
     plays: list[Times] = []
     while len(plays) < MOST_PLAYS and sum(times.total_ms for times in plays) < PLAY_MS:
-        plays.append(play(engine, case, vocabulary, random))
-    columns = zip(*((one.ttft_ms, one.tpot_ms, one.total_ms) for one in plays), strict=True)
+        pace = play(engine, REFERENCE, vocabulary, random).total_ms / reference_ms
+        plays.append(replace(play(engine, case, vocabulary, random), pace=pace))
+    columns = zip(*(astuple(one) for one in plays), strict=True)
     return Times(*map(statistics.median, columns))
 
 
@@ -287,16 +312,21 @@ def row(task: Task, told: Times, measured: Sequence[Times]) -> dict[str, Any]:
         found[name] = {
             "forecast_ms": round(getattr(told, field), 4),
             "measured_ms": [round(t, 4) for t in took],
+            "pace": [round(times.pace, 4) for times in measured],
         }
     return found
 
 
-def errors(rows: Sequence[dict[str, Any]], quantity: str) -> list[float]:
-    """Of forecasts of each measurement, relative to it."""
+def errors(rows: Sequence[dict[str, Any]], quantity: str, *, paced: bool = False) -> list[float]:
+    """Of forecasts of each measurement, relative to it.
+
+    Args:
+        paced: of what an engine would have told that knows how fast the machine is now.
+    """
     return [
-        abs(r[quantity]["forecast_ms"] / took - 1)
+        abs(r[quantity]["forecast_ms"] * (pace if paced else 1) / took - 1)
         for r in rows
-        for took in r[quantity]["measured_ms"]
+        for took, pace in zip(r[quantity]["measured_ms"], r[quantity]["pace"], strict=True)
     ]
 
 
@@ -317,6 +347,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             own = [r for r in rows if belongs(r)]
             for what, found in (
                 ("forecast", errors(own, quantity)),
+                ("paced", errors(own, quantity, paced=True)),
                 ("noise", floor(own, quantity)),
             ):
                 if found:
@@ -339,8 +370,7 @@ def print_record(record: dict[str, Any]) -> None:
     table = Table(title, columns, right=columns[3:])
     for one in record["errors"]:
         shares = [f"{one[k]:.1%}" for k in ("median", "p90", "p95", "worst")]
-        what = "one repeat by the other" if one["what"] == "noise" else "forecast"
-        table.row(one["quantity"], one["of"], what, one["n"], *shares)
+        table.row(one["quantity"], one["of"], WHAT[one["what"]], one["n"], *shares)
     table.print(sys.stdout)
     for one in record["errors"]:
         name = one["quantity"]

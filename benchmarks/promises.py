@@ -192,6 +192,8 @@ def under_loads(
                 row["drift"] = ours.get("/engine")["models"][0]["drift"]
             rows.append(row)
             tell(f"load {load:g}, {name}: {row['met']} of {row['offered']} as they were wanted")
+            for one in row["latest"]:
+                tell(f"  broken by {one['late_ms']:.1f} ms: {json.dumps(one)}")
             asyncio.run(until_idle(ours))
     return {
         "trace": str(arguments.trace),
@@ -298,7 +300,11 @@ def print_record(record: dict[str, Any]) -> None:
     """Everything that was measured, for people."""
     if "decision" in record:
         found = record["decision"]
-        kinds = [(kind, found[kind]) for kind in ("admission", "refusal", "foresee")]
+        kinds = [(f"{kind}, between steps", one) for kind, one in found["between_steps"].items()]
+        kinds += [
+            (f"{kind}, beside running steps", found[kind])
+            for kind in ("admission", "refusal", "foresee")
+        ]
         rows = [
             [kind, str(one["n"]), *(f"{one[f'p{p}_ms']:.2f}" for p in (50, 90, 99, 100))]
             for kind, one in kinds

@@ -14,6 +14,8 @@ from loads.servers import Server
 from loads.users import Question
 
 PATH = "/v1/completions"
+LATEST = 5
+"""Broken promises that are told one by one."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,30 @@ def figures(seen: Sequence[Seen], seconds: float) -> dict[str, Any]:
         "refusal_ms": _percentiles([one.decided_ms for one in refused]),
         "admission_ms": _percentiles([one.decided_ms for one in told]),
         "broken_by_ms": _percentiles([_late_ms(one) for one in told if one.kept is False]),
+        "latest": _latest([one for one in told if one.kept is False]),
     }
+
+
+def _latest(broken: Sequence[Seen]) -> list[dict[str, Any]]:
+    """The promises that were missed by most, for whoever looks for the reason."""
+    ordered = sorted(broken, key=_late_ms, reverse=True)[:LATEST]
+    return [
+        {
+            "late_ms": round(_late_ms(one), 3),
+            "wanted": one.caller.objective,
+            "came": {
+                name: None if ms is None else round(ms, 3)
+                for name, ms in (
+                    ("deadline_ms", one.total_ms),
+                    ("ttft_ms", one.ttft_ms),
+                    ("tpot_ms", one.tpot_ms),
+                )
+            },
+            "n_prompt": len(one.caller.question.prompt),
+            "n_output": one.caller.question.n_output,
+        }
+        for one in ordered
+    ]
 
 
 def _late_ms(seen: Seen) -> float:

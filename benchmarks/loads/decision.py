@@ -2,7 +2,9 @@
 
     python -m loads.decision MODEL THREADS ACTIVE DECISIONS
 
-The engine's thread runs all the while, as it does when serving. Prints one line of JSON.
+First between steps, with a processor to itself; then while the engine's thread runs, as it does
+when serving: that has all processors, and the interpreter's lock, so a decision also waits. Prints
+one line of JSON.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import json
 import random
 import sys
 import time
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,49 @@ from foreknown.server.engine_thread import EngineThread, Feed
 PROMPT, OUTPUT = 32, 256
 EASY_MS = 3_600_000.0
 PAUSE_S = 0.003
+STEP_EVERY = 4
+
+
+def random_request(chance: random.Random, vocabulary: int, deadline_ms: float) -> Request:
+    """A prompt that has nothing in common with others."""
+    prompt = [chance.randrange(300, vocabulary) for _ in range(PROMPT)]
+    params = SamplingParams(max_tokens=OUTPUT, temperature=0, ignore_eos=True)
+    return Request(prompt, params, objective=Objective(deadline_ms=deadline_ms))
+
+
+def between_steps(engine: Engine, n_active: int, n_decisions: int) -> dict[str, Any]:
+    """Times of `Engine.reserve` while nothing else runs, in milliseconds.
+
+    The interpreter makes code quicker as it goes, so as many decisions go before, uncounted.
+    """
+    chance, vocabulary = random.Random(1), engine.program.vocab_size
+    kinds: dict[str, list[float]] = {"admission": [], "refusal": []}
+    ids = [engine.add(random_request(chance, vocabulary, EASY_MS)) for _ in range(n_active)]
+    while engine.stats().waiting:
+        engine.step()
+    for place in range(-n_decisions, n_decisions):
+        if place == 0:
+            for times in kinds.values():
+                times.clear()
+        if place % STEP_EVERY == 0:
+            engine.step()
+        deadline_ms = EASY_MS
+        if place % 2:
+            deadline_ms = 0.5 * engine.foresee(random_request(chance, vocabulary, EASY_MS)).total_ms
+        request = replace(random_request(chance, vocabulary, deadline_ms), id=f"asked-{place}")
+        start_s = time.perf_counter()
+        try:
+            engine.reserve(request)
+        except NotPromised:
+            kinds["refusal"].append(1e3 * (time.perf_counter() - start_s))
+        else:
+            kinds["admission"].append(1e3 * (time.perf_counter() - start_s))
+            engine.release(request.id)
+    for request_id in ids:
+        engine.cancel(request_id)
+    while engine.has_work:
+        engine.step()
+    return {kind: _shares(times) for kind, times in kinds.items()}
 
 
 class Active:
@@ -38,9 +84,7 @@ class Active:
         self._tasks = [asyncio.create_task(self._again()) for _ in range(n)]
 
     def request(self, deadline_ms: float) -> Request:
-        prompt = [self._chance.randrange(300, self._vocabulary) for _ in range(PROMPT)]
-        params = SamplingParams(max_tokens=OUTPUT, temperature=0, ignore_eos=True)
-        return Request(prompt, params, objective=Objective(deadline_ms=deadline_ms))
+        return random_request(self._chance, self._vocabulary, deadline_ms)
 
     def stop(self) -> None:
         for task in self._tasks:
@@ -124,7 +168,9 @@ def main() -> None:
     price = told_price(artifact, n_threads)
     wanted = Wanted("model", artifact, n_active + 8, speculate=False, price=price)
     (model,) = load_models([wanted], n_threads)
-    print(json.dumps(asyncio.run(decide(model.engine, n_active, n_decisions))))
+    alone = between_steps(model.engine, n_active, n_decisions)
+    beside = asyncio.run(decide(model.engine, n_active, n_decisions))
+    print(json.dumps({**beside, "between_steps": alone}))
 
 
 if __name__ == "__main__":

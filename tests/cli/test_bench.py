@@ -60,7 +60,6 @@ def test_calibrate(foreknown: Foreknown, own_cache: Path) -> None:
     assert record["barrier_us"] == 0
     assert record["f32_gflop_s"] > 1
     assert Path(record["path"]).parent == own_cache / "machines"
-    assert "f32_gflop_s = " in foreknown("calibrate", "--threads", 1).out
 
 
 @pytest.fixture

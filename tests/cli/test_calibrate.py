@@ -48,7 +48,7 @@ def test_what_was_found_is_shown(
     assert record["path"].startswith(str(tmp_path))
     assert {"products", "attention", "rows", "engine"} <= record["kernels"].keys()
     assert main(["calibrate", "--threads", "2"]) == 0
-    assert "# kept in" in capsys.readouterr().out
+    assert "stands in" in capsys.readouterr().out
 
 
 def test_measuring_needs_no_training_stack() -> None:

@@ -39,7 +39,7 @@ def test_people_are_told_sizes_seconds_and_the_forecast(
 ) -> None:
     ran = foreknown("compile", tiny_checkpoint, "-o", tmp_path / "a")
     assert ran.status == 0, ran.err
-    for word in ("weights", "capture", "what running it will take", "first token", "rooflines"):
+    for word in ("weights", "capture", "what running it will take", "first token", "basis"):
         assert word in ran.out
 
 

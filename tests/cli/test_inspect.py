@@ -33,7 +33,6 @@ def test_the_assembly_has_the_entry_points(foreknown: Foreknown, tiny_artifact: 
 
 
 def test_every_phase_has_a_price(foreknown: Foreknown, tiny_artifact: Path) -> None:
-    foreknown("calibrate", "--threads", 1)
     words = ("inspect", tiny_artifact, "phases", "--threads", 1, "--tokens", 4, "--at", 16)
     record = json.loads(foreknown(*words, "--json").out)
     phases = open_artifact(tiny_artifact).phases()

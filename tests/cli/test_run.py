@@ -6,10 +6,15 @@ import io
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from foreknown.machine import write_machine
+from foreknown.report.host import estimated_host, host_threads, profile_path
+from tests.machine.random_machines import random_machine
 
 Foreknown = Callable[..., Any]
 
@@ -39,7 +44,7 @@ def test_json_has_exactly_what_is_documented(foreknown: Foreknown, bundled_artif
     assert all(logprob <= 0 for logprob in record["logprobs"])
     assert record["prompt_tokens"] > 0
     assert record["finish_reason"] == "length"
-    assert set(record["timings"]) == {"load_ms", "first_token_ms", "decode_tok_s"}
+    assert set(record["timings"]) == {"load_ms", "first_token_ms", "decode_tok_s", "total_ms"}
     assert all(value > 0 for value in record["timings"].values())
 
 
@@ -57,14 +62,26 @@ def test_stats_show_forecast_beside_measured(
     words = ("run", bundled_artifact, "--prompt", "Hi", "--max-tokens", 4, "--stats")
     before = foreknown(*words)
     assert "foreknown calibrate" in before.err
-    assert foreknown("calibrate").status == 0
+    here = estimated_host(host_threads())
+    measured = replace(random_machine(1, here.threads), name=here.name, features=here.features)
+    write_machine(measured, profile_path(here.threads))
     after = foreknown(*words)
     assert after.status == 0
     assert "forecast" in after.err
     assert "first token" in after.err
     assert "foreknown calibrate" not in after.err
     record = ran_json(foreknown, bundled_artifact, "--prompt", "Hi", "--max-tokens", 4)
-    assert set(record["forecast"]) == {"first_token_ms", "decode_tok_s", "memory_bytes", "basis"}
+    assert set(record["forecast"]) == {
+        "first_token_ms",
+        "decode_tok_s",
+        "total_ms",
+        "interval",
+        "memory_bytes",
+        "joules",
+        "usd",
+        "bound_by",
+        "basis",
+    }
 
 
 def test_a_prompt_is_a_turn_unless_raw(foreknown: Foreknown, bundled_artifact: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foreknown.engine import Engine, NotPromised, Output, Request, SamplingParams
-from foreknown.engine.promises import MS, Promise
+from foreknown.engine.promises import MS, Objective, Promise
 from foreknown.engine.rehearsal import Arrival
 from foreknown.engine.snapshot import Capacity
 from foreknown.graph.batch import BLOCK_TOKENS, Batch
@@ -46,6 +46,45 @@ def random_price(random: np.random.Generator) -> Linear:
     shares = (random.random(4) * random.choice([0, 1], 4, p=[0.2, 0.8])).tolist()
     token, row, attended, kept = shares
     return Linear(step, step * token / 8, step * row / 8, step * attended / 400, step * kept / 100)
+
+
+def random_arrivals(
+    random: np.random.Generator,
+    n: int,
+    step_s: float,
+    *,
+    n_users: int = 3,
+    n_prefixes: int = 0,
+    least_output: int = 0,
+) -> list[Arrival]:
+    """Some at once, some while others run, some when all is done."""
+    now_ns, arrivals = 0, []
+    for _ in range(n):
+        now_ns += int(random.choice([0, 1, 10, 60]) * random.random() * step_s * 1e9)
+        prefix = tuple(range(random.integers(n_prefixes + 1)))
+        if n_prefixes and random.random() < 0.3:
+            prefix = tuple(n_prefixes + name for name in prefix)
+        n_prompt = 16 * len(prefix) + int(random.integers(1, random.choice([3, 40, 80])))
+        n_output = int(random.integers(least_output, random.choice([2, 10, 40])))
+        user = f"user {random.integers(n_users)}"
+        arrivals.append(Arrival(now_ns, n_prompt, n_output, user=user, prefix=prefix))
+    return arrivals
+
+
+def random_objective(
+    random: np.random.Generator, arrival: Arrival, step_ms: float, load: float, *, paces: bool
+) -> Objective:
+    """Hard for a small load, easy for a large one; with paces, some tokens are to come evenly."""
+    n_steps = 4 + arrival.n_output
+    times = (
+        n_steps * step_ms * float(random.uniform(1, 4 * load)),
+        step_ms * float(random.uniform(2, 20 * load)),
+        step_ms * float(random.uniform(1.05, 4)),
+    )
+    given = [ms if random.random() < 0.5 else None for ms in times]
+    if not paces:
+        given[2] = None
+    return Objective(*given if any(given) else times[:1])
 
 
 class SteppingClock:
@@ -116,14 +155,17 @@ class Came:
 
     @property
     def kept(self) -> bool:
-        """Whether what was promised was kept, at every token of it."""
+        """Whether what was promised was kept."""
         if self.promise is None:
             return True
-        first_ns, last_ns = self.times_ns[0], self.times_ns[-1]
-        came_ms = self.arrival.time_ns / MS
-        paces = [(ns - first_ns) / MS / i for i, ns in enumerate(self.times_ns) if i]
+        came_ms, first_ms, last_ms = (
+            ns / MS for ns in (self.arrival.time_ns, self.times_ns[0], self.times_ns[-1])
+        )
+        n_gaps = len(self.times_ns) - 1
         return self.promise.kept(
-            first_ns / MS - came_ms, max(paces, default=None), last_ns / MS - came_ms
+            first_ms - came_ms if self.arrival.n_output else None,
+            (last_ms - first_ms) / n_gaps if n_gaps else None,
+            last_ms - came_ms,
         )
 
 

@@ -76,6 +76,7 @@ def in_a_fresh_process(
         ["inspect", "{}", "memory"],
         ["inspect", "{}", "c"],
         ["bench", "{}", "--quick"],
+        ["forecast", "{}", "--prompt", "8", "--output", "4"],
         ["--help"],
     ],
     ids=lambda words: " ".join(words),

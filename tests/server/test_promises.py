@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -251,6 +252,17 @@ def test_where_nothing_is_promised_objectives_are_refused(serve: Callable[..., S
         assert_refused(response, 400, "x-slo-ttft-ms", "no_promises", "x-slo-ttft-ms")
         assert served.post(path, asking(path)).status_code == 200
     assert told_of(served.post(TAKING[0], asking(TAKING[0], forecast=True)).json())["forecast"]
+
+
+def test_a_machine_that_was_never_calibrated_is_said_to_be_an_estimate(
+    serve: Callable[..., Served], tmp_path: Path
+) -> None:
+    served = serve(FOREKNOWN_CACHE=str(tmp_path))
+    found = served.post("/v1/forecast", {"prompt_tokens": 5, "max_tokens": 5}).json()
+    assert found["basis"]["estimated"] is True
+    assert [line for line in served.log if "foreknown calibrate" in line]
+    promised = served.post(TAKING[0], asking(TAKING[0], deadline_ms=EASY_MS)).json()
+    assert told_of(promised)["kept"] is True, "promises are made all the same"
 
 
 def test_every_promise_has_one_end_in_the_books(served: Served) -> None:

@@ -49,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({**asdict(machine), "path": str(profile_path(threads))}))
     else:
-        print(f"{machine_toml(machine)}# kept in {profile_path(threads)}")
+        summary, _, _ = machine_toml(machine).partition("\n# what the generator's kernels take")
+        print(f"{summary}\n# what each kernel takes stands in {profile_path(threads)}")
     if not machine.quiet:
         print(
             "something else ran meanwhile: stop it and calibrate again, or forecasts will be of a "

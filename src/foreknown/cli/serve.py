@@ -132,6 +132,12 @@ def run(args: argparse.Namespace) -> int:
     open_to_all = args.host not in (LOOPBACK, "::1", "localhost") and not keys
     names = ", ".join(service.models)
     print(f"serving {names} at http://{host}:{port}", file=sys.stderr, flush=True)
+    if any(model.price is not None and model.price.machine.estimated for model in models):
+        print(
+            "promises and forecasts rest on an estimate of this machine: foreknown calibrate "
+            "makes them sharp",
+            file=sys.stderr,
+        )
     if open_to_all:
         print(
             "warning: everybody who reaches this address may use it: see --api-keys",

@@ -102,13 +102,16 @@ class PrefixCount(BlockCount):
         n_full = min(sequence.n_computed // BLOCK_TOKENS, len(sequence.prefix))
         for name in sequence.prefix[len(names) : n_full]:
             if name in self._held or name in self._cached:
-                break  # somebody else's block has the name; this one is nameless
-            self._held[name] = 1
-            names.append(name)
+                names.append(None)  # somebody else's block has the name; this one is nameless
+            else:
+                self._held[name] = 1
+                names.append(name)
 
     def free(self, sequence: Rehearsed) -> None:
         n_still_held = 0
         for name in reversed(sequence.names):
+            if name is None:
+                continue
             self._held[name] -= 1
             if self._held[name]:
                 n_still_held += 1

@@ -11,6 +11,8 @@ from collections import deque
 from dataclasses import dataclass
 from statistics import median
 
+NOISE = 0.05
+"""How far measurements of a machine stray, as a share, where nobody knows."""
 WINDOW_S = 0.25
 _WINDOWS = 64
 """Windows that are remembered: some 16 seconds of work."""
@@ -53,7 +55,7 @@ class Drift:
             neither.
     """
 
-    def __init__(self, noise: float = 0.05) -> None:
+    def __init__(self, noise: float = NOISE) -> None:
         self._noise = max(noise, LEAST_MARGIN)
         self._windows: deque[Window] = deque(maxlen=_WINDOWS)
         self._told_s = self._took_s = 0.0

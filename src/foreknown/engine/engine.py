@@ -20,7 +20,7 @@ from foreknown.engine.chunk import Chunk, shape_of
 from foreknown.engine.chunking import Chunking
 from foreknown.engine.clock import Clock, ClockWatch, MonotonicClock
 from foreknown.engine.detokenizer import Detokenizer
-from foreknown.engine.drift import Drift
+from foreknown.engine.drift import NOISE, Drift
 from foreknown.engine.flat_batch import FlatBatch
 from foreknown.engine.foresight import Foresight, InStep
 from foreknown.engine.intake import Intake
@@ -78,7 +78,7 @@ class Engine:
         clock: Clock | None = None,
         speculate: bool = True,
         price: Price | None = None,
-        noise: float = 0.05,
+        noise: float = NOISE,
     ) -> None:
         self.program = program
         self.end_ids = frozenset(end_ids)

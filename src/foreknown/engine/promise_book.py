@@ -152,7 +152,7 @@ class PromiseBook:
             told, end_ns = alone, max(one.last_ns for one in trial.others)
             later_ms += (end_ns - alone[0].arrival_ns) / MS
         earliest = self._foreseen(told, alone, later_ms)
-        best = self._foreseen(alone, alone, later_ms=stall_ms)
+        best = self._foreseen(alone, alone, later_ms=self._allowance_s(0) * 1e3)
         if not _meets(best, objective):
             return NotPromised(
                 "this cannot be kept even on an idle machine: there the first token is safe after "

@@ -171,7 +171,8 @@ def _outcome(arrival: Arrival, one: Rehearsed | None) -> Outcome:
     kept = None
     if arrival.objective is not None:
         promise = Promise.of(arrival.objective)
-        kept = promise.kept(one.ttft_ms, one.tpot_ms, one.total_ms)
+        ttft_ms = one.ttft_ms if arrival.n_output else None
+        kept = promise.kept(ttft_ms, one.tpot_ms, one.total_ms)
     return Outcome(arrival, one.first_ns, one.last_ns, one.n_cached, kept=kept)
 
 

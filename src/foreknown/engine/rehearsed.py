@@ -17,7 +17,8 @@ class Rehearsed(Progress):
 
     Attributes:
         prefix: names of the blocks that its prompt begins with; equal names, equal text.
-        names: of those, the ones that it holds now.
+        names: of those, the ones that it has computed now; None: another holds the block of that
+            name.
         arrival_ns: when it was asked for.
         first_ns: when its first token came; -1: not yet.
         last_ns: when its last token came; -1: not yet.
@@ -49,7 +50,7 @@ class Rehearsed(Progress):
         reads_each: bool = False,
     ) -> None:
         super().__init__(number, n_prompt, max_tokens, user=user, commitment=commitment)
-        self.prefix, self.names = prefix, list[int]()
+        self.prefix, self.names = prefix, list[int | None]()
         self.arrival_ns = arrival_ns
         self.first_ns = self.last_ns = -1
         self.early_ns = self.ahead_ns = _INF

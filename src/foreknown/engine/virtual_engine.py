@@ -71,13 +71,14 @@ class VirtualEngine:
             n_same = min(n_same, _within(self.scheduler.spare_s, spare_s - self.scheduler.spare_s))
         elif self.scheduler.is_pressed:
             n_same = min(n_same, SHORT_LEAP)
-        seconds = self._step_seconds(shape)
+        seconds = first_s = self._step_seconds(shape)
         gap_s = (until_ns - self.now_ns) / 1e9
         n_steps = n_same
         for _ in range(2):  # the second time with contexts as they are half-way
             n_steps = min(n_steps, max(math.ceil(gap_s / seconds), 1))
             n_steps = self._with_blocks(chunks, n_steps)
             if n_steps == 1:
+                seconds = first_s
                 break
             half = (n_steps - 1) / 2
             later = StepShape(
@@ -119,6 +120,9 @@ class VirtualEngine:
                 growth += n_tokens * n_tokens
                 rows += n_tokens if sequence.reads_each else n_tokens == n_pending
                 left = max((n_pending - 1) // n_tokens, 1)
+                n_named = BLOCK_TOKENS * len(sequence.prefix)
+                if sequence.n_computed < n_named and self.scheduler.waiting:
+                    left = 1  # whoever waits may find what this step computes
             if left < first:
                 first = left
         if all_decode:
@@ -151,16 +155,18 @@ class VirtualEngine:
                 blocks.register(sequence)
                 continue
             grown = sequence.n_tokens + n_steps
+            commitment = sequence.commitment
+            is_paced = commitment is not None and commitment.pace_ns is not None
+            if is_paced and sequence.first_ns >= 0:
+                sequence.n_tokens += 1  # behind after the first of these steps, or after the last
+                sequence.came(start_ns + round(step_ns), is_last=False)
+                sequence.n_tokens -= 1
             if sequence.first_ns < 0 or grown >= sequence.longest:
                 self._end_or_begin(sequence, n_tokens, n_steps, start_ns, step_ns)
                 continue
-            commitment = sequence.commitment
-            if commitment is not None and commitment.pace_ns is not None:
-                sequence.n_tokens += 1  # behind after the first of these steps, or after the last
-                sequence.came(start_ns + round(step_ns), is_last=False)
-                sequence.n_tokens = grown
-                sequence.came(start_ns + round(n_steps * step_ns), is_last=False)
             sequence.n_tokens = grown
+            if is_paced:
+                sequence.came(start_ns + round(n_steps * step_ns), is_last=False)
             sequence.n_computed += n_tokens + n_steps - 1
             if grown - 1 > sequence.n_blocks * BLOCK_TOKENS:
                 blocks.extend(sequence, blocks_for(grown - 1) - sequence.n_blocks)

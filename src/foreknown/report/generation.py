@@ -11,7 +11,6 @@ from foreknown.report.forecast import Forecast
 from foreknown.report.objectives import ms_text
 from foreknown.report.tables import Table, bytes_text
 
-
 ESTIMATED = "an estimate from the processor's features, until `foreknown calibrate` measures it"
 
 
