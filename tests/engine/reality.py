@@ -39,6 +39,11 @@ class Linear:
         )
         return sum(each) / 1e6
 
+    def seconds_of_rows(self, n_rows: int, context: int) -> float:
+        """A step of so many rows that attend to so much each."""
+        attended = n_rows * context
+        return self.seconds(StepShape(n_rows, n_rows, attended, attended))
+
 
 def random_price(random: np.random.Generator) -> Linear:
     """Of no round numbers, so that no two things happen at the same time by chance."""

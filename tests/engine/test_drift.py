@@ -1,0 +1,97 @@
+"""How far the machine is from what was told, and how much of that promises add."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foreknown.engine.drift import (
+    DRIFTED,
+    LEAST_MARGIN,
+    LEAST_STALL_S,
+    MOST_MARGIN,
+    WINDOW_S,
+    Drift,
+)
+
+
+def work(drift: Drift, seconds: float, ratio: float = 1.0, step_s: float = 0.01) -> None:
+    """Steps of a machine that takes so many times what is told."""
+    for _ in range(round(seconds / (step_s * ratio))):
+        drift.observe(step_s, step_s * ratio)
+
+
+def test_nothing_is_known_before_anything_ran() -> None:
+    drift = Drift(0.07)
+    assert (drift.ratio, drift.margin, drift.stall_s) == (1.0, 0.07, LEAST_STALL_S)
+    assert not drift.has_drifted
+    assert Drift(0.0).margin == LEAST_MARGIN
+
+
+@given(ratio=st.floats(1 - DRIFTED + 0.01, 1 + DRIFTED - 0.01), step_s=st.floats(0.0005, 0.1))
+def test_a_steady_machine_has_its_ratio_and_no_more_margin(ratio: float, step_s: float) -> None:
+    drift = Drift(0.05)
+    work(drift, 5, ratio, step_s)
+    assert drift.ratio == pytest.approx(ratio)
+    assert drift.margin == 0.05
+    assert drift.stall_s == LEAST_STALL_S
+    assert not drift.has_drifted
+
+
+def test_a_slower_machine_is_noticed_and_so_is_its_recovery() -> None:
+    drift = Drift()
+    work(drift, 5)
+    work(drift, 5, 1.3)
+    assert drift.has_drifted
+    assert drift.n_changes == 1
+    assert drift.ratio == pytest.approx(1.3)
+    work(drift, 5)
+    assert not drift.has_drifted
+    assert drift.n_changes == 2
+    assert drift.ratio == pytest.approx(1.0)
+    work(drift, 5, 0.7)  # a faster one, too
+    assert drift.has_drifted
+    assert drift.ratio == pytest.approx(0.7)
+
+
+def test_what_hovers_at_the_limit_does_not_turn_again_and_again() -> None:
+    drift = Drift()
+    for ratio in (1.17, 1.13) * 10:
+        work(drift, 3, ratio)
+    assert drift.has_drifted
+    assert drift.n_changes == 1
+
+
+def test_a_restless_machine_widens_the_margin() -> None:
+    drift = Drift()
+    for i in range(60):
+        work(drift, 2 * WINDOW_S, 1.25 if i % 3 == 0 else 1.0)
+    assert 0.15 < drift.margin <= MOST_MARGIN
+    work(drift, 60)  # it has come to rest
+    assert drift.margin == pytest.approx(0.05)
+
+
+def test_a_stall_is_covered_by_itself() -> None:
+    drift = Drift()
+    work(drift, 5)
+    drift.observe(0.01, 0.06)
+    work(drift, 3)
+    assert drift.stall_s == pytest.approx(0.05)
+    assert not drift.has_drifted
+    assert drift.ratio == pytest.approx(1.0, abs=0.01)
+    work(drift, 60)  # it is long ago
+    assert drift.stall_s == LEAST_STALL_S
+
+
+def test_a_machine_that_is_exactly_as_told_has_the_margin_it_is_given() -> None:
+    drift = Drift.told(0.2)
+    assert (drift.ratio, drift.margin, drift.stall_s) == (1.0, 0.2, 0.0)
+
+
+def test_steps_that_were_told_to_take_nothing_do_no_harm() -> None:
+    drift = Drift()
+    for _ in range(100):
+        drift.observe(0.0, 0.01)
+    work(drift, 10)
+    assert drift.ratio == pytest.approx(1.0, abs=0.2)
