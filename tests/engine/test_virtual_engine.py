@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foreknown.engine.block_count import BlockCount
+from foreknown.engine.progress import SequenceState
 from foreknown.engine.promises import committed
 from foreknown.engine.rehearsed import Rehearsed
 from foreknown.engine.scheduler import Scheduler
@@ -127,8 +128,9 @@ def test_a_pace_is_looked_at_within_a_leap() -> None:
     slow.n_tokens, slow.n_computed, slow.first_ns = 3, 2, 0  # one gap so far, and it took 4 ms
     slow.longest = 42
     engine.now_ns = 4_000_000
+    slow.state = SequenceState.RUNNING
     engine.blocks.extend(slow, 1)
-    engine.scheduler.add(slow)
+    engine.scheduler.take_over(slow)
     engine.run()
     assert slow.ahead_ns == -1_000_000  # the next one comes after 5 ms, where 4 are its due
     assert slow.tpot_ms < 2
