@@ -45,6 +45,7 @@ class Seen:
     """What one caller saw.
 
     Attributes:
+        at_s: when it came.
         status: of the response; 0: none came in time.
         decided_ms: from asking to the response's head.
         ttft_ms: to the first token; None: none came.
@@ -55,6 +56,7 @@ class Seen:
     """
 
     caller: Caller
+    at_s: float
     status: int
     decided_ms: float | None = None
     ttft_ms: float | None = None
@@ -122,28 +124,30 @@ async def open_loop(
         for task in pending:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
-    return [_seen(*pair) for pair in zip(callers, responses, strict=True)]
+    triples = zip(callers, times_s, responses, strict=True)
+    return [_seen(caller, at_s, response) for caller, at_s, response in triples]
 
 
-def _seen(caller: Caller, response: Response | None) -> Seen:
+def _seen(caller: Caller, at_s: float, response: Response | None) -> Seen:
     if response is None or response.status == 0:
-        return Seen(caller, 0)
+        return Seen(caller, at_s, 0)
     decided_ms = 1e3 * (response.head_s - response.sent_s)
     if response.status != 200:
-        return Seen(caller, response.status, decided_ms)
+        return Seen(caller, at_s, response.status, decided_ms)
     times, n_tokens, kept = [], 0, None
     promised: dict[str, Any] | None = None
-    for at_s, event in response.events():
+    for came_s, event in response.events():
         told = event.get("foreknown", {})
         promised = told.get("promise", promised)
         kept = told.get("kept", kept)
         if usage := event.get("usage"):
             n_tokens = usage["completion_tokens"]
         if any(choice["text"] for choice in event.get("choices", ())):
-            times.append(1e3 * (at_s - response.sent_s))
+            times.append(1e3 * (came_s - response.sent_s))
     is_whole = response.whole and n_tokens == caller.question.n_output and times
     return Seen(
         caller,
+        at_s,
         200,
         decided_ms,
         ttft_ms=times[0] if times else None,
@@ -221,6 +225,7 @@ def _latest(broken: Sequence[Seen]) -> list[dict[str, Any]]:
     ordered = sorted(broken, key=_late_ms, reverse=True)[:LATEST]
     return [
         {
+            "at_s": round(one.at_s, 3),
             "late_ms": round(_late_ms(one), 3),
             "wanted": one.caller.objective,
             "came": {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,32 @@ DOCUMENTED = {
     "machine",
     "provenance",
 }
+
+SEVENTY_BILLION = {
+    "model_type": "llama",
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_size": 8192,
+    "intermediate_size": 28672,
+    "num_hidden_layers": 80,
+    "num_attention_heads": 64,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "vocab_size": 128256,
+    "max_position_embeddings": 131072,
+    "tie_word_embeddings": False,
+    "rms_norm_eps": 1e-5,
+    "torch_dtype": "bfloat16",
+}
+N_WEIGHTS = 70_553_706_496
+WITH_PEAK = """
+import sys
+from pathlib import Path
+from foreknown.cli import main
+status = main(sys.argv[1:])
+lines = Path("/proc/self/status").read_text().splitlines()
+print(next(line.split()[1] for line in lines if line.startswith("VmHWM:")), file=sys.stderr)
+sys.exit(status)
+"""
 
 
 def told(foreknown: Foreknown, *words: object) -> Any:
@@ -78,6 +106,18 @@ def test_formats_of_a_configuration_alone(
     assert sizes == sorted(sizes, reverse=True)
     assert {r["case"]["context"] for r in records} == {64}
     assert all("configuration alone" in r["provenance"]["model"] for r in records)
+
+
+def test_seventy_billion_weights_take_little_memory(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(SEVENTY_BILLION))
+    words = ("forecast", file, "--prompt", "1000", "--output", "100", "--weights", "int4,bf16")
+    command = [sys.executable, "-c", WITH_PEAK, *map(str, words), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    few, many = json.loads(done.stdout)
+    assert many["memory_bytes"]["weights"] == pytest.approx(2 * N_WEIGHTS, rel=1e-3)
+    assert few["memory_bytes"]["weights"] == pytest.approx(4.5 / 8 * N_WEIGHTS, rel=1e-2)
+    assert int(done.stderr.splitlines()[-1]) * 1024 < 1.5 * 2**30
 
 
 def test_an_objective_is_judged(foreknown: Foreknown, tiny_artifact: Path) -> None:

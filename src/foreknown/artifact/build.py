@@ -34,6 +34,7 @@ from foreknown.artifact.format import (
     manifest_json,
     open_artifact,
 )
+from foreknown.artifact.lasting import import_for_good
 from foreknown.artifact.origin import origin
 from foreknown.artifact.pack import pack
 from foreknown.artifact.record import plan_record
@@ -216,6 +217,7 @@ def _importance(captured: Any, checkpoint: Checkpoint, options: Options) -> Impo
 
 
 def _capture(source: Path, options: Options, model_context: int | None) -> Any:
+    import_for_good("foreknown.capture")
     from foreknown.capture import capture
 
     context = options.context or min(model_context or DEFAULT_CONTEXT, DEFAULT_CONTEXT)

@@ -24,6 +24,7 @@ from foreknown.artifact.format import (
     open_artifact,
     phase_records,
 )
+from foreknown.artifact.lasting import import_for_good
 from foreknown.artifact.loading import MemoryPlan, memory_of
 from foreknown.artifact.record import plan_record
 from foreknown.artifact.sizes import program_sizes
@@ -194,6 +195,7 @@ class Planner:
 
     def _outlined(self, directory: Path, options: Options, context: int) -> Outlined:
         """The plan's outline: of a model whose layers repeat, from one with few of them."""
+        import_for_good("foreknown.capture")
         from foreknown.capture import Captured, capture, capture_outline
 
         key = self.context(options), options.trust_code

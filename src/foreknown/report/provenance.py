@@ -28,4 +28,6 @@ def machine_origin(machine: Machine) -> str:
     """Whether a machine was measured, and when; or that it was not."""
     if machine.estimated:
         return "estimate from the processor's features: foreknown calibrate measures it"
-    return f"measured by foreknown calibrate{f' on {machine.date}' if machine.date else ''}"
+    when = f" on {machine.date}" if machine.date else ""
+    others = "" if machine.quiet else ", while others computed: calibrate when it is quiet"
+    return f"measured by foreknown calibrate{when}{others}"
