@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from foreknown.graph.ir import Graph, Node, T, const, make
+from foreknown.targets.cpu.probes import rotated
 
 VOCABULARY = 67
 EXPERTS, CHOSEN = 5, 2
@@ -40,20 +39,6 @@ def norm(x: Node, gain: Node) -> Node:
     return make("mul", make("mul", x, make("rsqrt", make("add", mean, const(1e-5)))), gain)
 
 
-def rope(x: Node, context: int) -> Node:
-    half = x.row_shape[-1] // 2
-    angle = np.outer(np.arange(context), 1e4 ** -(np.arange(half) / half))
-    angle = np.concatenate([angle, angle], -1).astype(np.float32)
-    cos, sin = (
-        make("reshape", make("take", const(f(angle)), make("positions")), shape=(T, 1, 2 * half))
-        for f in (np.cos, np.sin)
-    )
-    low = make("slice", x, axis=2, start=0, stop=half, step=1)
-    high = make("slice", x, axis=2, start=half, stop=2 * half, step=1)
-    turned = make("concat", make("neg", high), low, axis=2)
-    return make("add", make("mul", x, cos), make("mul", turned, sin))
-
-
 def silu(x: Node) -> Node:
     return make("mul", x, make("sigmoid", x))
 
@@ -71,7 +56,7 @@ def attention(
         )
         return make("reshape", piece, shape=(T, count, head))
 
-    q, k = rope(part(0, heads), context), rope(part(heads, groups), context)
+    q, k = rotated(part(0, heads), context), rotated(part(heads, groups), context)
     v = part(heads + groups, groups)
     every = {"chunk": None, "softcap": None, "sinks": False, "bias": False}
     seen = make("attend", q, k, v, scale=head**-0.5, window=window, **every)

@@ -13,23 +13,10 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Ran
+from tests.report.machines import DOCUMENTED
 
 Foreknown = Callable[..., Ran]
 Refused = Callable[..., str]
-DOCUMENTED = {
-    "ttft_ms",
-    "tpot_ms",
-    "total_ms",
-    "tok_s",
-    "memory_bytes",
-    "joules",
-    "usd",
-    "interval",
-    "bound_by",
-    "machine",
-    "provenance",
-}
-
 SEVENTY_BILLION = {
     "model_type": "llama",
     "architectures": ["LlamaForCausalLM"],

@@ -48,30 +48,39 @@ def assert_told(reality: Reality, price: Linear, arrivals: list[Arrival]) -> Reh
     return told
 
 
+def sizes_of_steps(least_tokens: int) -> st.SearchStrategy[dict[str, int]]:
+    """How much an engine may do at once."""
+    return st.fixed_dictionaries(
+        {
+            "max_tokens": st.integers(least_tokens, 40),
+            "max_rows": st.integers(1, 6),
+            "n_blocks": st.integers(8, 24),
+        }
+    )
+
+
+def random_reality(
+    library: ctypes.CDLL, random: np.random.Generator, sizes: dict[str, int]
+) -> tuple[Reality, Linear]:
+    """An engine of a random price, that learns nothing and shares no prefixes."""
+    price = random_price(random)
+    reality = new_reality(library, price, learns=False, context=CONTEXT, **sizes)
+    forget_prefixes(reality.engine)
+    return reality, price
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     n=st.integers(1, 14),
-    max_tokens=st.integers(3, 40),
-    max_rows=st.integers(1, 6),
-    n_blocks=st.integers(8, 24),
+    sizes=sizes_of_steps(3),
     seed=st.integers(0, 2**32),
 )
 def test_the_engine_does_what_the_rehearsal_told(
-    library: ctypes.CDLL, n: int, max_tokens: int, max_rows: int, n_blocks: int, seed: int
+    library: ctypes.CDLL, n: int, sizes: dict[str, int], seed: int
 ) -> None:
     """Also where blocks run out and sequences give way to others."""
     random = np.random.default_rng(seed)
-    price = random_price(random)
-    reality = new_reality(
-        library,
-        price,
-        learns=False,
-        max_tokens=max_tokens,
-        max_rows=max_rows,
-        n_blocks=n_blocks,
-        context=CONTEXT,
-    )
-    forget_prefixes(reality.engine)
+    reality, price = random_reality(library, random, sizes)
     arrivals = random_arrivals(random, n, price.step / 1e6)
     assert_told(reality, price, arrivals)
 
@@ -140,34 +149,20 @@ def test_a_prefix_is_computed_once_while_its_blocks_are_kept() -> None:
 @settings(max_examples=40, deadline=None)
 @given(
     n=st.integers(1, 14),
-    max_tokens=st.integers(8, 40),
-    max_rows=st.integers(1, 6),
-    n_blocks=st.integers(8, 24),
+    sizes=sizes_of_steps(8),
     load=st.floats(0.3, 4),
     seed=st.integers(0, 2**32),
 )
 def test_the_engine_promises_what_the_rehearsal_does(
     library: ctypes.CDLL,
     n: int,
-    max_tokens: int,
-    max_rows: int,
-    n_blocks: int,
+    sizes: dict[str, int],
     load: float,
     seed: int,
 ) -> None:
     """The same requests are refused, and what is promised is kept at the same times."""
     random = np.random.default_rng(seed)
-    price = random_price(random)
-    reality = new_reality(
-        library,
-        price,
-        learns=False,
-        max_tokens=max_tokens,
-        max_rows=max_rows,
-        n_blocks=n_blocks,
-        context=CONTEXT,
-    )
-    forget_prefixes(reality.engine)
+    reality, price = random_reality(library, random, sizes)
     drift = reality.engine.drift
     drift.margin, drift.stall_s = 0.1, 0.0
     drift.observe = lambda *_: None  # type: ignore[method-assign]

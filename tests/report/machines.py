@@ -1,4 +1,4 @@
-"""A machine that forecasts are made for in tests."""
+"""What tests of forecasts share: a machine, and the keys that are documented."""
 
 from __future__ import annotations
 
@@ -17,3 +17,16 @@ MACHINE = Machine(
     watts_from="made up",
     usd_per_hour=0.1,
 )
+DOCUMENTED = {
+    "ttft_ms",
+    "tpot_ms",
+    "total_ms",
+    "tok_s",
+    "memory_bytes",
+    "joules",
+    "usd",
+    "interval",
+    "bound_by",
+    "machine",
+    "provenance",
+}

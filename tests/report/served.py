@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from foreknown.engine.snapshot import Capacity
-from foreknown.machine import Machine
 from foreknown.plan.price import StepShape
 from foreknown.report.simulation import Served
+from tests.report import machines
 
-MACHINE = Machine(
-    "a machine",
-    2,
-    ((1 << 20, 50.0),),
-    100.0,
-    400.0,
-    2.0,
-    idle_watts=10.0,
-    busy_watts=30.0,
-    usd_per_hour=0.36,
-)
+MACHINE = replace(machines.MACHINE, idle_watts=10.0, busy_watts=30.0, usd_per_hour=0.36)
 
 
 class RoundPrice:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foreknown.cli.arguments import add_json, add_threads, compile_options, whole
+from foreknown.cli.models import chosen_machine, wanted_objective
 from foreknown.cli.progress import Progress, progress
 from foreknown.errors import RequestError
 
@@ -131,7 +132,8 @@ def _format(text: str) -> str:
 def run(args: argparse.Namespace) -> int:
     from foreknown.artifact.planned import Planner
 
-    objective, machine, planner = _objective(args), _machine(args), Planner(args.model)
+    objective = wanted_objective(args.total_ms, args.ttft_ms, args.tpot_ms)
+    machine, planner = chosen_machine(args), Planner(args.model)
     if args.largest_batch or args.longest_context or args.cheapest_weights:
         return _ask(args, planner, machine, objective)
     if args.workload:
@@ -254,13 +256,6 @@ def _one(args: argparse.Namespace, name: str, usual: Any) -> Any:
     return values[0]
 
 
-def _objective(args: argparse.Namespace) -> Objective | None:
-    from foreknown.engine.promises import Objective
-
-    given = (args.total_ms, args.ttft_ms, args.tpot_ms)
-    return None if all(value is None for value in given) else Objective(*given)
-
-
 def _memory_bytes(args: argparse.Namespace) -> int:
     from foreknown.artifact.loading import available_bytes
 
@@ -273,10 +268,3 @@ def _memory_bytes(args: argparse.Namespace) -> int:
             remedy="it counts in units of 2^30 bytes",
         )
     return int(args.memory_gib * 2**30)
-
-
-def _machine(args: argparse.Namespace) -> Machine:
-    from foreknown.report.host import host_threads, known_host, named_machine
-
-    threads = args.threads or host_threads()
-    return known_host(threads) if args.machine is None else named_machine(args.machine, threads)

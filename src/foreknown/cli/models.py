@@ -17,7 +17,8 @@ from foreknown.errors import ArtifactError
 if TYPE_CHECKING:
     from foreknown.artifact import Artifact, LoadedProgram
     from foreknown.checkpoint import Checkpoint
-    from foreknown.engine import Engine
+    from foreknown.engine import Engine, Objective
+    from foreknown.machine import Machine
     from foreknown.plan.price import StepPrice
     from foreknown.report.phase_times import PhaseTimes
 
@@ -110,6 +111,24 @@ def told_price(artifact: Artifact, threads: int) -> StepPrice:
     from foreknown.report.host import known_host
 
     return step_price(artifact, known_host(threads))
+
+
+def chosen_machine(args: argparse.Namespace) -> Machine:
+    """The machine of the profile that was named, else this one."""
+    from foreknown.report.host import host_threads, known_host, named_machine
+
+    threads = args.threads or host_threads()
+    return known_host(threads) if args.machine is None else named_machine(args.machine, threads)
+
+
+def wanted_objective(
+    deadline_ms: float | None, ttft_ms: float | None, tpot_ms: float | None
+) -> Objective | None:
+    """What is to be kept; None if nothing was said."""
+    from foreknown.engine.promises import Objective
+
+    given = (deadline_ms, ttft_ms, tpot_ms)
+    return None if all(value is None for value in given) else Objective(*given)
 
 
 def _find(

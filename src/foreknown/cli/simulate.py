@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foreknown.cli.arguments import add_json, add_model, add_threads, compile_options, whole
+from foreknown.cli.models import chosen_machine, wanted_objective
 from foreknown.cli.progress import progress
 from foreknown.cli.serve import SEQUENCES
 from foreknown.errors import RequestError
@@ -103,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     from foreknown.report.traces import read_trace
     from foreknown.report.traffic import traffic
 
-    objective = _objective(args)
+    objective = wanted_objective(args.deadline_ms, args.ttft_ms, args.tpot_ms)
     if args.users and objective is None:
         raise RequestError(
             "--users needs to know what users want",
@@ -173,13 +174,6 @@ def _find_load(
     return 0
 
 
-def _objective(args: argparse.Namespace) -> Objective | None:
-    from foreknown.engine.promises import Objective
-
-    given = (args.deadline_ms, args.ttft_ms, args.tpot_ms)
-    return None if all(value is None for value in given) else Objective(*given)
-
-
 def _scale(args: argparse.Namespace) -> Scale:
     from foreknown.report.traffic import Scale
 
@@ -200,11 +194,9 @@ def _scaled(args: argparse.Namespace) -> str:
 def _served(args: argparse.Namespace) -> Served:
     """MODEL on a machine; nothing is compiled for it."""
     from foreknown.artifact.planned import Planner
-    from foreknown.report.host import host_threads, known_host, named_machine
     from foreknown.report.simulation import served
 
-    threads = args.threads or host_threads()
-    machine = known_host(threads) if args.machine is None else named_machine(args.machine, threads)
+    machine = chosen_machine(args)
     with progress(quiet=args.json) as tell:
         tell("planning the model", 0, 1)
         model = Planner(args.model).planned(compile_options(args))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from foreknown.engine.block_manager import Found, blocks_for
+from foreknown.engine.block_manager import Found, blocks_for, blocks_to_start
 from foreknown.engine.rehearsed import Rehearsed
 from foreknown.graph.batch import BLOCK_TOKENS
 
@@ -21,7 +21,7 @@ class BlockCount:
 
     def find(self, sequence: Rehearsed) -> Found | None:
         """None if it cannot start now; see `BlockManager.find`."""
-        return Found() if _wanted(sequence) <= self.n_free else None
+        return Found() if blocks_to_start(sequence) <= self.n_free else None
 
     def allocate(self, sequence: Rehearsed, found: Found) -> None:
         """Blocks for all that a sequence has so far."""
@@ -40,10 +40,6 @@ class BlockCount:
         """Some more blocks for a running sequence."""
         sequence.n_blocks += n_blocks
         self.n_free -= n_blocks
-
-    def places_left(self, sequence: Rehearsed) -> int:
-        """Tokens more than it has that a running sequence's blocks hold."""
-        return sequence.n_blocks * BLOCK_TOKENS - sequence.n_tokens
 
     def trim(self, sequence: Rehearsed) -> None:
         """Take back what a running sequence's tokens do not need."""
@@ -79,7 +75,7 @@ class PrefixCount(BlockCount):
                 break
             shared.append(name)
         n_woken = sum(name in self._cached for name in shared)
-        fits = _wanted(sequence) - len(shared) + n_woken <= self.n_free
+        fits = blocks_to_start(sequence) - len(shared) + n_woken <= self.n_free
         return Found(tuple(shared)) if fits else None
 
     def allocate(self, sequence: Rehearsed, found: Found) -> None:
@@ -121,8 +117,3 @@ class PrefixCount(BlockCount):
         sequence.names = []
         sequence.n_blocks -= n_still_held
         super().free(sequence)
-
-
-def _wanted(sequence: Rehearsed) -> int:
-    """Blocks without which a sequence does not start: for one token more than it has."""
-    return blocks_for(min(sequence.n_tokens + 1, sequence.longest))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foreknown.engine.prefix_cache import PrefixCache
+from foreknown.engine.progress import Progress
 from foreknown.engine.sequence import Sequence
 from foreknown.graph.batch import BLOCK_TOKENS
 
@@ -17,6 +18,14 @@ from foreknown.graph.batch import BLOCK_TOKENS
 def blocks_for(n_tokens: int) -> int:
     """Blocks that hold the state of this many tokens."""
     return -(-n_tokens // BLOCK_TOKENS)
+
+
+def blocks_to_start(one: Progress) -> int:
+    """Blocks without which a sequence does not start: for one token more than it has.
+
+    One that must give way at once need not start.
+    """
+    return blocks_for(min(one.n_tokens + 1, one.longest))
 
 
 class Found(NamedTuple):
@@ -82,13 +91,12 @@ class BlockManager:
     def find(self, sequence: Sequence) -> Found | None:
         """What is there of a sequence that is to start; None if it cannot start now.
 
-        It needs a table, and blocks for one token more than it has: one that must give way at
-        once need not start.
+        It needs a table, and blocks; see `blocks_to_start`.
         """
         if not self.free_tables:
             return None
         shared = self._find_full(sequence)
-        n_wanted = blocks_for(min(sequence.n_tokens + 1, len(sequence.tokens))) - len(shared)
+        n_wanted = blocks_to_start(sequence) - len(shared)
         n_spare = self.n_free - sum(not self.references[block] for block in shared) - n_wanted
         if n_spare < 0:
             return None
@@ -148,10 +156,6 @@ class BlockManager:
     def append(self, sequence: Sequence) -> None:
         """Give a running sequence one more block."""
         self._enter(sequence, self._lend())
-
-    def places_left(self, sequence: Sequence) -> int:
-        """Tokens more than it has that a running sequence's blocks hold."""
-        return sequence.n_blocks * BLOCK_TOKENS - sequence.n_tokens
 
     def trim(self, sequence: Sequence) -> None:
         """Take back what a running sequence's own tokens do not need."""

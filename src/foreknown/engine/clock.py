@@ -26,8 +26,7 @@ class MonotonicClock:
 
 def _others_ns() -> tuple[int, ...]:
     """Clocks that jump when somebody sets the time, and when the machine wakes up."""
-    boot_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else 0
-    return time.time_ns(), boot_ns
+    return time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 class ClockWatch:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from foreknown.engine.beam import BeamSearch
 from foreknown.engine.block_manager import BlockManager, blocks_for
-from foreknown.engine.chunk import Chunk, shape_of
+from foreknown.engine.chunk import Chunk
 from foreknown.engine.chunking import Chunking
-from foreknown.engine.clock import Clock, ClockWatch, MonotonicClock
+from foreknown.engine.clock import Clock, MonotonicClock
 from foreknown.engine.detokenizer import Detokenizer
 from foreknown.engine.drift import NOISE, Drift
 from foreknown.engine.flat_batch import FlatBatch
@@ -39,12 +39,10 @@ from foreknown.engine.snapshot import Capacity
 from foreknown.engine.speculation import Speculation
 from foreknown.engine.stats import Stats
 from foreknown.engine.step_times import StepTimes, told_by
+from foreknown.engine.step_watch import StepWatch
 from foreknown.errors import ForeknownError, RequestError
 from foreknown.graph.batch import BLOCK_TOKENS
 from foreknown.plan.price import Price
-
-LOOK_EVERY_NS = 2_000_000
-"""Steps are compared with what was told of them so often at most."""
 
 
 class Engine:
@@ -104,13 +102,10 @@ class Engine:
             None if price is None else price.seconds,
         )
         self.drift = Drift(noise)
-        self._price = price
         self._lock = threading.Lock()
         self._in_step = InStep()
         self._foresight = None if price is None else self._foresee_by(price)
-        self._watch = ClockWatch()
-        self._looked_at: tuple[float, int] | None = None  # told seconds, and start, of a step
-        self._next_look_ns = 0
+        self._watch = StepWatch(price, self.drift)
         self.sampler = Sampler(program.library, program.vocab_size, program.max_rows)
         self._batch = FlatBatch(program.max_tokens, program.max_rows, self.blocks.tables)
         self._sequences: dict[str, Sequence] = {}
@@ -165,16 +160,13 @@ class Engine:
         Raises:
             RequestError: see `add`; nothing is queued then.
         """
-        foresight = self._foresight
-        if request.objective is not None and foresight is not None and not request.id:
-            request = replace(request, id=f"request-{self._n_added}")
-        now_ns = self.clock.now_ns()
-        with self._lock:
-            commitment = foresight.take(request.id) if foresight is not None else None
-        if commitment is None and request.objective is not None:
-            self.reserve(request)
-            with self._lock:
-                commitment = foresight.take(request.id) if foresight is not None else None
+        foresight, now_ns = self._foresight, self.clock.now_ns()
+        if request.objective is not None:
+            if not request.id:
+                request = replace(request, id=f"request-{self._n_added}")
+            if foresight is None or not foresight.expects(request.id):
+                self.reserve(request)
+        commitment = None if foresight is None else foresight.take(request.id)
         admitted = self._intake.admit(request, self._n_added, now_ns, self._sequences, commitment)
         self._n_added += admitted.n_numbers
         first, *followers = admitted.sequences
@@ -226,7 +218,7 @@ class Engine:
         with self._lock:
             chunks = self.scheduler.schedule(start_ns)
             self._in_step.chunks, self._in_step.start_ns = chunks, start_ns
-        self._compare(chunks, start_ns)
+        self._watch.begin(chunks, start_ns)
         if chunks:
             try:
                 self.blocks.copy_blocks(self.program.copy_block)
@@ -242,7 +234,7 @@ class Engine:
                     self._in_step.chunks = ()
             self._learn(len(chunks), len(batch.tokens), len(outputs), now_ns - start_ns)
             if not self.scheduler.has_work:
-                self._looked_at = None  # nobody waits for the next step, so it tells nothing
+                self._watch.idle()
             self._news += outputs
         news, self._news = self._news, []
         return news
@@ -502,22 +494,6 @@ class Engine:
                 field="objective",
             )
         return self._foresight
-
-    def _compare(self, chunks: list[Chunk[Sequence]], start_ns: int) -> None:
-        """Hold what a step took, up to the next one's start, against what was told of it.
-
-        Short steps are not looked at each time: that would make them longer.
-        """
-        if self._looked_at is not None:
-            told_s, then_ns = self._looked_at
-            self._looked_at = None
-            self.drift.observe(told_s, (start_ns - then_ns) / 1e9)
-        if not chunks or self._price is None or start_ns < self._next_look_ns:
-            return
-        self._next_look_ns = start_ns + LOOK_EVERY_NS
-        self._watch.look(start_ns)
-        self.drift.clock_jumps = self._watch.n_jumps
-        self._looked_at = self._price.seconds(shape_of(chunks)), start_ns
 
     def _learn(self, n_chunks: int, n_tokens: int, n_outputs: int, took_ns: int) -> None:
         """What a step took and gave, for the decisions about the next ones."""

@@ -97,9 +97,14 @@ class Foresight:
             self._expected[request.id] = newcomers
             self._scheduler.spare_s = granted.spare_s
 
+    def expects(self, request_id: str) -> bool:
+        """Whether a request was promised a time and has not come yet."""
+        return request_id in self._expected
+
     def take(self, request_id: str) -> Commitment | None:
-        """What was promised to a request that comes now; under the engine's lock."""
-        newcomers = self._expected.pop(request_id, None)
+        """What was promised to a request that comes now."""
+        with self._lock:
+            newcomers = self._expected.pop(request_id, None)
         return newcomers[0].commitment if newcomers else None
 
     def release(self, request_id: str) -> None:

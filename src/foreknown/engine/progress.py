@@ -8,6 +8,7 @@ from __future__ import annotations
 from enum import Enum
 
 from foreknown.engine.promises import Commitment
+from foreknown.graph.batch import BLOCK_TOKENS
 
 
 class SequenceState(Enum):
@@ -87,6 +88,11 @@ class Progress:
     @property
     def n_output(self) -> int:
         return self.n_tokens - self.n_prompt
+
+    @property
+    def places_left(self) -> int:
+        """Tokens more than it has that its blocks hold; negative: it lacks a block."""
+        return self.n_blocks * BLOCK_TOKENS - self.n_tokens
 
     @property
     def is_promised(self) -> bool:

@@ -21,6 +21,7 @@ from foreknown.engine.promises import (
     Foreseen,
     NotPromised,
     Objective,
+    Promise,
     committed,
 )
 from foreknown.engine.rehearsed import Rehearsed
@@ -153,7 +154,7 @@ class PromiseBook:
             later_ms += (end_ns - alone[0].arrival_ns) / MS
         earliest = self._foreseen(told, alone, later_ms)
         best = self._foreseen(alone, alone, later_ms=self._allowance_s(0) * 1e3)
-        if not _meets(best, objective):
+        if not Promise.of(objective).kept(best.ttft_ms, best.tpot_ms, best.total_ms):
             return NotPromised(
                 "this cannot be kept even on an idle machine: there the first token is safe after "
                 f"{best.ttft_ms:.1f} ms, the last after {best.total_ms:.1f} ms, and "
@@ -242,12 +243,3 @@ def _promised(snapshot: Snapshot) -> list[Rehearsed]:
 def _spare_s(sequences: Sequence[Rehearsed], allowance_s: float) -> float:
     """Seconds by which all of them may come later."""
     return min((one.spare_s(allowance_s) for one in sequences), default=math.inf)
-
-
-def _meets(told: Foreseen, objective: Objective) -> bool:
-    pairs = (
-        (told.ttft_ms, objective.ttft_ms),
-        (told.tpot_ms, objective.tpot_ms),
-        (told.total_ms, objective.deadline_ms),
-    )
-    return all(wanted is None or value <= wanted for value, wanted in pairs)

@@ -43,7 +43,6 @@ class Blocks(Protocol[_P]):
     def find(self, sequence: _P) -> Found | None: ...
     def allocate(self, sequence: _P, found: Found) -> None: ...
     def append(self, sequence: _P) -> None: ...
-    def places_left(self, sequence: _P) -> int: ...
     def trim(self, sequence: _P) -> None: ...
     def free(self, sequence: _P) -> None: ...
     def register(self, sequence: _P) -> None: ...
@@ -366,7 +365,7 @@ class Scheduler(Generic[P]):
         depths = speculation.depths(drafters, limits, len(chunks), max(most, 0))
         for (index, drafter), n_drafts in zip(promising, depths, strict=True):
             sequence = chunks[index].sequence
-            if n_drafts > self.blocks.places_left(sequence):
+            if n_drafts > sequence.places_left:
                 self.blocks.append(sequence)
                 self._drafted.append(sequence)
             chunks[index] = Chunk(sequence, 1, drafter.propose(n_drafts))
@@ -380,7 +379,7 @@ class Scheduler(Generic[P]):
         limits, spare = [], 0 if self.waiting else self.blocks.n_free
         for sequence in sequences:
             limit = min(MAX_DRAFTS, sequence.max_tokens - sequence.n_output - 1)
-            held = self.blocks.places_left(sequence)
+            held = sequence.places_left
             if limit > held:
                 limit, spare = (limit, spare - 1) if spare else (held, 0)
             limits.append(limit)

@@ -13,6 +13,7 @@ from pathlib import Path
 from foreknown.errors import MachineError
 from foreknown.machine import Machine, Probes, measure, read_machine, write_machine
 from foreknown.machine.estimate import estimated_machine
+from foreknown.machine.machine import check_price, check_watts
 from foreknown.machine.measure import processor_name
 from foreknown.machine.watts import Watts, estimated_watts, measured_watts
 from foreknown.targets.cpu.toolchain import TARGETS, cache_directory, host_features
@@ -39,12 +40,6 @@ def known_host(threads: int) -> Machine:
     except MachineError:
         return estimated_host(threads)
     return machine if not _differences(machine, threads) else estimated_host(threads)
-
-
-def measured_host(threads: int) -> Machine | None:
-    """The host's kept profile; None if it was not measured yet."""
-    machine = known_host(threads)
-    return None if machine.estimated else machine
 
 
 def named_machine(path: Path, threads: int) -> Machine:
@@ -95,23 +90,18 @@ def calibrate(
     kept = None
     with suppress(MachineError):
         kept = read_machine(profile_path(threads))
-    stated = estimated_host(threads)
+    power = None
     if watts is not None:  # refused before anything is measured
-        stated = replace(stated, idle_watts=watts[0], busy_watts=watts[1], watts_from=BY_HAND)
+        check_watts(*watts)
+        power = Watts(*watts, BY_HAND)
     elif kept is not None and kept.watts_from == BY_HAND:
-        stated = replace(
-            stated,
-            idle_watts=kept.idle_watts,
-            busy_watts=kept.busy_watts,
-            watts_from=BY_HAND,
-        )
+        power = Watts(kept.idle_watts, kept.busy_watts, BY_HAND)
     if usd_per_hour is None:
         usd_per_hour = kept.usd_per_hour if kept is not None else 0.0
-    stated = replace(stated, usd_per_hour=usd_per_hour)
+    check_price(usd_per_hour)
     bounds = measure(Probes(read_gb_s, f32_gflop_s, int8_gop_s, barrier_us), threads)
     kernels, noise, quiet = measure_kernels(threads, progress)
-    power = Watts(stated.idle_watts, stated.busy_watts, stated.watts_from)
-    if power.source != BY_HAND:
+    if power is None:
         power = measured_watts(lambda seconds: f32_gflop_s(threads, seconds)) or estimated_watts(
             processor_name(), threads
         )

@@ -68,11 +68,7 @@ class Account:
     ) -> None:
         self._arrival_ns = arrival_ns
         self._answers = {name: Answer() for name in ids}
-        self.promise = (
-            None
-            if objective is None
-            else Promise(objective.ttft_ms, objective.tpot_ms, objective.deadline_ms)
-        )
+        self.promise = None if objective is None else Promise.of(objective)
         self.forecast = None if forecast is None else later(forecast, (told_ns - arrival_ns) / _MS)
 
     def deliver(self, outputs: Sequence[Output], now_ns: int) -> None:

@@ -80,8 +80,6 @@ class Generation:
         objective = wanted.from_now(told_ns)
         requests = [replace(request, objective=objective) for request in self.requests]
         engine, name = self.model.engine, self.model.name
-        if wanted.forecast:
-            engine.check(requests[0])
         forecast = engine.foresee(requests[0]) if wanted.forecast else None
         try:
             feed = prepare(self.model.index, requests)

@@ -158,9 +158,10 @@ def _centred_norm(x: Node, gain: Node, shift: Node) -> Node:
     return make("add", make("mul", make("mul", centred, root), gain), shift)
 
 
-def _rotated(x: Node) -> Node:
+def rotated(x: Node, context: int) -> Node:
+    """Heads turned by their positions, as rotary embeddings have it."""
     half = x.row_shape[-1] // 2
-    angle = np.outer(np.arange(CONTEXT), 1e4 ** -(np.arange(half) / half))
+    angle = np.outer(np.arange(context), 1e4 ** -(np.arange(half) / half))
     angle = np.concatenate([angle, angle], -1).astype(np.float32)
     cos, sin = (
         make("reshape", make("take", const(f(angle)), make("positions")), shape=(T, 1, 2 * half))
@@ -185,7 +186,7 @@ def _attention(x: Node, layer: ProbeLayer, size: int, own) -> Node:  # type: ign
 
     q, k, v = part(0, heads), part(heads, groups), part(heads + groups, groups)
     if layer.gated:
-        q, k = _rotated(q), _rotated(k)
+        q, k = rotated(q, CONTEXT), rotated(k, CONTEXT)
     every = {"chunk": None, "softcap": None, "sinks": False, "bias": False, "window": None}
     seen = make("attend", q, k, v, scale=width**-0.5, **every)
     flat = make("reshape", seen, shape=(T, heads * width))
