@@ -54,14 +54,6 @@ def test_bench_for_people(
     assert "GOP/s" in ran.err
 
 
-def test_calibrate(foreknown: Foreknown, own_cache: Path) -> None:
-    record = json.loads(foreknown("calibrate", "--threads", 1, "--json").out)
-    assert record["threads"] == 1
-    assert record["barrier_us"] == 0
-    assert record["f32_gflop_s"] > 1
-    assert Path(record["path"]).parent == own_cache / "machines"
-
-
 @pytest.fixture
 def three_types(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [

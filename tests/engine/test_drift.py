@@ -84,6 +84,32 @@ def test_a_stall_is_covered_by_itself() -> None:
     assert drift.stall_s == LEAST_STALL_S
 
 
+def test_the_worst_that_was_seen_counts_from_its_end_on() -> None:
+    drift = Drift()
+    work(drift, 1.1 * WINDOW_S, 2.0)
+    assert drift.ratio == 1, "too little to say what the machine is"
+    assert drift.slowest == pytest.approx(2.0), "enough to promise less"
+    work(drift, 10)
+    assert drift.ratio == pytest.approx(1.0)
+    assert drift.slowest == pytest.approx(2.0)
+    assert drift.calm == (0.05, LEAST_STALL_S)
+
+
+def test_time_that_nobody_took_note_of_closes_windows() -> None:
+    drift = Drift()
+    for _ in range(round(4 * WINDOW_S / 0.002)):  # one step in four
+        drift.observe(0.0005, 0.001, busy_s=0.004)
+    assert drift.ratio == pytest.approx(2.0)
+
+
+def test_a_stall_of_a_step_that_was_not_looked_at() -> None:
+    drift = Drift()
+    drift.observe_long(0.001, 0.03)
+    work(drift, 1.1 * WINDOW_S)
+    assert drift.stall_s == pytest.approx(0.029)
+    assert drift.slowest == pytest.approx(1.05)
+
+
 def test_a_machine_that_is_exactly_as_told_has_the_margin_it_is_given() -> None:
     drift = Drift.told(0.2)
     assert (drift.ratio, drift.margin, drift.stall_s) == (1.0, 0.2, 0.0)

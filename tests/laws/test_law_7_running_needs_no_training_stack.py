@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from foreknown.machine import read_machine
+
 TRAINING_STACK = {"torch", "transformers", "safetensors"}
 DRAWING = {"rich"}
 RUN = ["run", "{}", "--prompt", "Hi", "--max-tokens", "2", "--json"]
@@ -87,8 +89,13 @@ def test_no_training_stack(words: list[str], tiny_artifact: Path) -> None:
 
 
 def test_calibrating_needs_none(tiny_artifact: Path, own_cache: Path) -> None:
-    modules, _ = in_a_fresh_process(["calibrate"], tiny_artifact, FOREKNOWN_CACHE=str(own_cache))
+    words = ["calibrate", "--threads", "1"]
+    modules, _ = in_a_fresh_process(words, tiny_artifact, FOREKNOWN_CACHE=str(own_cache))
     assert not modules & TRAINING_STACK
+    found = read_machine(own_cache / "machines" / "host-1.toml")
+    assert (found.threads, found.barrier_us) == (1, 0)
+    assert found.f32_gflop_s > 1
+    assert found.kernels is not None
 
 
 def test_serving_needs_none(tiny_artifact: Path) -> None:

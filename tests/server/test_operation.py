@@ -295,14 +295,15 @@ def test_histograms_are_such(served: Served) -> None:
     for name in ("time_to_first_token_seconds", "inter_token_latency_seconds"):
         assert f"foreknown:{name}" in names
     for name in names:
-        buckets = [
-            (float(dict(labels)["le"]), value)
-            for (key, labels), value in found.items()
-            if key == f"{name}_bucket"
-        ]
-        counts = [count for _, count in sorted(buckets)]
-        assert counts == sorted(counts), name
-        assert counts[-1] == total(found, f"{name}_count"), name
+        series: dict[Any, list[tuple[float, float]]] = {}
+        for (key, labels), value in found.items():
+            if key == f"{name}_bucket":
+                others = frozenset(label for label in labels if label[0] != "le")
+                series.setdefault(others, []).append((float(dict(labels)["le"]), value))
+        for others, buckets in series.items():
+            counts = [count for _, count in sorted(buckets)]
+            assert counts == sorted(counts), name
+            assert counts[-1] == total(found, f"{name}_count", **dict(others)), name
 
 
 def test_gauges_show_what_runs(served: Served) -> None:

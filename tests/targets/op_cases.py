@@ -508,21 +508,22 @@ def _in_codes(a: Node) -> Node:
     return quantise(a, a.row_shape[-1])
 
 
+def _qkv(heads: int, groups: int, width: int, value_width: int, seed: int) -> tuple[Node, ...]:
+    q, k = x(heads, width, seed=seed), x(groups, width, seed=seed + 1)
+    return q, k, x(groups, value_width, seed=seed + 2)
+
+
 @group
 def attention() -> dict[str, Node]:
-    def qkv(heads: int, groups: int, width: int, value_width: int, seed: int) -> tuple[Node, ...]:
-        q, k = x(heads, width, seed=seed), x(groups, width, seed=seed + 1)
-        return q, k, x(groups, value_width, seed=seed + 2)
-
-    plain = qkv(4, 4, 16, 16, 1)
-    shared = qkv(6, 2, 12, 20, 5)
-    odd = qkv(3, 1, 1, 5, 9)
+    plain = _qkv(4, 4, 16, 16, 1)
+    shared = _qkv(6, 2, 12, 20, 5)
+    odd = _qkv(3, 1, 1, 5, 9)
     sinks, bias = weight("a.sinks", 6, stored="bf16"), weight("a.bias", 6, 11, stored="bf16")
     found = {
         "plain": attend(*plain),
         "groups": attend(*shared),
         "odd": attend(*odd, scale=1.0),
-        "wide": attend(*qkv(2, 1, 70, 33, 13), scale=0.1),
+        "wide": attend(*_qkv(2, 1, 70, 33, 13), scale=0.1),
         "sinks": attend(*shared, weight("a.sinks.f32", 6), sinks=True),
         "sinks in bf16": attend(*shared, sinks, sinks=True),
         "soft cap": attend(*shared, softcap=1.5),
@@ -532,8 +533,20 @@ def attention() -> dict[str, Node]:
         "negative scale": attend(*shared, scale=-0.2),
         "other queries": attend(x(6, 12, seed=17), *shared[1:]),  # the same keys and values
         "keys as values": attend(shared[0], shared[1], shared[1]),
-        "one head with a constant sink": attend(*qkv(1, 1, 3, 4, 20), table(1), sinks=True),
+        "one head with a constant sink": attend(*_qkv(1, 1, 3, 4, 20), table(1), sinks=True),
     }
+    doubled = make("mul", found["plain"], const(2.0))
+    found["attend of attend"] = attend(doubled, make("tanh", doubled), plain[2])
+    turned = _permuted(make("reshape", x(60, seed=30), shape=(T, 10, 6)), 1, 0)
+    found["of views"] = attend(turned, make("exp", turned), turned, scale=0.02)
+    return found
+
+
+@group
+def attention_to_a_part() -> dict[str, Node]:
+    shared = _qkv(6, 2, 12, 20, 5)
+    sinks, bias = weight("a.sinks", 6, stored="bf16"), weight("a.bias", 6, 11, stored="bf16")
+    found = {}
     for n in (1, 2, 15, 16, 17, 40):
         found[f"window {n}"] = attend(*shared, window=n)
         found[f"chunk {n}"] = attend(*shared, chunk=n)
@@ -541,17 +554,27 @@ def attention() -> dict[str, Node]:
     found["everything"] = attend(
         *shared, sinks, bias, window=20, softcap=3.0, sinks=True, bias=True
     )
-    doubled = make("mul", found["plain"], const(2.0))
-    found["attend of attend"] = attend(doubled, make("tanh", doubled), plain[2])
-    for kept, form in (("bf16", _in_bf16), ("int8", _in_codes)):
-        for heads, groups in ((4, 4), (6, 2), (8, 1), (12, 1), (9, 1), (2, 2)):
-            q, k, v = (form(a) for a in qkv(heads, groups, 32, 64, 40 + heads))
-            q = q if kept == "int8" else q.args[0]
-            found[f"{kept}, {heads} heads, {groups} groups"] = attend(q, k, v)
-            found[f"{kept}, {heads} heads, {groups} groups, window"] = attend(q, k, v, window=20)
-    turned = _permuted(make("reshape", x(60, seed=30), shape=(T, 10, 6)), 1, 0)
-    found["of views"] = attend(turned, make("exp", turned), turned, scale=0.02)
     return found
+
+
+def _attention_in(kept: str, form: Callable[[Node], Node]) -> dict[str, Node]:
+    found = {}
+    for heads, groups in ((4, 4), (6, 2), (8, 1), (12, 1), (9, 1), (2, 2)):
+        q, k, v = (form(a) for a in _qkv(heads, groups, 32, 64, 40 + heads))
+        q = q if kept == "int8" else q.args[0]
+        found[f"{kept}, {heads} heads, {groups} groups"] = attend(q, k, v)
+        found[f"{kept}, {heads} heads, {groups} groups, window"] = attend(q, k, v, window=20)
+    return found
+
+
+@group
+def attention_in_bf16() -> dict[str, Node]:
+    return _attention_in("bf16", _in_bf16)
+
+
+@group
+def attention_in_codes() -> dict[str, Node]:
+    return _attention_in("int8", _in_codes)
 
 
 @group

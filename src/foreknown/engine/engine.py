@@ -93,15 +93,15 @@ class Engine:
         times = StepTimes(lambda n_tokens: told(n_tokens, n_tokens))
         self.chunking = Chunking(times, told)
         self.speculation = Speculation(times) if speculate and program.rewindable else None
+        self.drift = drift = Drift(noise)
         self.scheduler = Scheduler(
             self.blocks,
             program.max_tokens,
             program.max_rows,
             self.speculation,
             self.chunking,
-            None if price is None else price.seconds,
+            None if price is None else lambda shape: drift.slowest * price.seconds(shape),
         )
-        self.drift = Drift(noise)
         self._lock = threading.Lock()
         self._in_step = InStep()
         self._foresight = None if price is None else self._foresee_by(price)
@@ -228,6 +228,7 @@ class Engine:
                 now_ns = self.clock.now_ns()
                 with self._lock:
                     outputs = self._postprocess(chunks, chosen, logits, now_ns)
+                    self._in_step.chunks = ()
             finally:
                 with self._lock:
                     self.scheduler.settle()

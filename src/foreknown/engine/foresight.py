@@ -62,7 +62,7 @@ class Foresight:
         assert scheduler.chunking is not None
         self._scheduler, self._price, self._drift = scheduler, price, drift
         self._clock, self._lock, self._in_step = clock, lock, in_step
-        self._book = PromiseBook(capacity, price.seconds, scheduler.chunking, drift)
+        self._book = PromiseBook(capacity, price.seconds, scheduler.chunking, drift, self._snapshot)
         self._expected: dict[str, list[Rehearsed]] = {}
         self._numbers = count(_FIRST_NUMBER)
         self._look_again_ns = 0
@@ -78,7 +78,7 @@ class Foresight:
         if request.objective is not None:
             commitment = committed(request.objective, newcomers[0].arrival_ns)
             newcomers = [one.wanting(commitment) for one in newcomers]
-        return self._book.foresee(self._snapshot(), newcomers)
+        return self._book.foresee(newcomers)
 
     def reserve(
         self, request: Request, objective: Objective, n_prompt: int, max_tokens: int
@@ -89,7 +89,7 @@ class Foresight:
             NotPromised: there is none, or not in time.
         """
         newcomers = self._newcomers(request, n_prompt, max_tokens)
-        granted = self._book.commit(self._snapshot(), newcomers, objective)
+        granted = self._book.commit(newcomers, objective)
         order = (PROMISED, granted.commitment.order_ns)
         for one in newcomers:
             one.commitment, one.order = granted.commitment, (*order, one.number)
@@ -116,7 +116,7 @@ class Foresight:
         """See what is to spare for those who were promised nothing, if it is time to."""
         if not self._scheduler.is_mixed or now_ns < self._look_again_ns:
             return
-        spare_s = self._book.spare_s(self._snapshot())
+        spare_s = self._book.spare_s()
         took_ns = self._clock.now_ns() - now_ns
         with self._lock:
             self._scheduler.spare_s = spare_s
@@ -157,7 +157,7 @@ class Foresight:
                 partial(_copy, now_ns=now_ns),
                 now_ns=end_ns,
                 in_step=step.chunks,
-                expected=[one for own in self._expected.values() for one in own],
+                expected=[one.again() for own in self._expected.values() for one in own],
             )
 
 

@@ -8,8 +8,7 @@ the time that is left, which the run gives too.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from foreknown.engine.block_count import BlockCount
@@ -33,8 +32,9 @@ from foreknown.plan.price import StepShape
 GRAINS = 6
 """Leaps, about, in which all who decode come to their ends."""
 
-STEPS_EARLY = 2
-"""Of decode tokens: tokens come at the ends of steps, requests in the midst of them."""
+STEPS_EARLY, STEPS_EARLY_OF_OTHERS = 2, 1
+"""Of decode tokens: tokens come at the ends of steps, requests in the midst of them. What was
+promised already may lose one of them to those who come later."""
 
 
 class Granted(NamedTuple):
@@ -49,20 +49,26 @@ class Granted(NamedTuple):
     spare_s: float
 
 
-@dataclass(frozen=True)
-class _Trial:
+class _Trial(NamedTuple):
     """What came of a run with newcomers.
 
     Attributes:
+        commitment: that they had.
         newcomers: as they ended.
-        others: as they ended.
+        late_s: seconds by which they would come too late; negative: by how much they are early.
+        others_late_s: the same of all others.
+        orders: theirs.
     """
 
+    commitment: Commitment
     newcomers: Sequence[Rehearsed]
-    others: Sequence[Rehearsed]
+    late_s: float
+    others_late_s: float
+    orders: Sequence[int]
 
-    def spare_s(self, allowance_s: float) -> float:
-        return min(_spare_s(self.newcomers, allowance_s), _spare_s(self.others, allowance_s))
+    @property
+    def is_kept(self) -> bool:
+        return self.late_s <= 0 >= self.others_late_s
 
 
 class PromiseBook:
@@ -72,6 +78,7 @@ class PromiseBook:
         step_seconds: what a step takes, as forecast.
         chunking: the engine's own.
         drift: how far to trust them.
+        look: takes a snapshot of where the engine stands; a run spends it, so each has its own.
     """
 
     def __init__(
@@ -80,17 +87,16 @@ class PromiseBook:
         step_seconds: Callable[[StepShape], float],
         chunking: Chunking,
         drift: Drift,
+        look: Callable[[], Snapshot],
     ) -> None:
         self._capacity, self._step_seconds = capacity, step_seconds
-        self._chunking, self._drift = chunking, drift
+        self._chunking, self._drift, self._look = chunking, drift, look
 
-    def commit(
-        self, snapshot: Snapshot, newcomers: Sequence[Rehearsed], objective: Objective
-    ) -> Granted:
+    def commit(self, newcomers: Sequence[Rehearsed], objective: Objective) -> Granted:
         """Promise what is asked for.
 
         Those who were promised something are served in the order in which it is due. If that is too
-        late for a newcomer, it may come before all of them, and if it is too early for others,
+        late for a newcomer it may come before all of them, and if this is too early for others,
         after all of them.
 
         Args:
@@ -99,62 +105,66 @@ class PromiseBook:
         Raises:
             NotPromised: not without breaking it or another promise.
         """
-        allowance_s = self._allowance_s(len(snapshot.sequences))
         wanted = committed(objective, newcomers[0].arrival_ns)
-        trial = self._try(snapshot, newcomers, wanted)
-        if trial.spare_s(allowance_s) < 0:
-            orders = [one.order[1] for one in snapshot.sequences if one.is_promised]
-            is_late = _spare_s(trial.newcomers, allowance_s) < 0
-            if orders and (wanted.order_ns > min(orders) or not is_late):
-                order_ns = min(orders) - 1 if is_late else max(orders) + 1
-                wanted = wanted._replace(order_ns=order_ns)
-                again = self._try(snapshot, newcomers, wanted)
-                if _spare_s(again.others, allowance_s) >= 0 or not is_late:
-                    trial = again
-        spare_s = trial.spare_s(allowance_s)
-        if spare_s < 0:
-            raise self._refusal(newcomers, objective, trial, allowance_s)
-        return Granted(wanted, spare_s)
+        trial = self._try(newcomers, wanted)
+        trials = [trial]
+        for order_ns in _places(trial):
+            if trial.is_kept:
+                break
+            trial = self._try(newcomers, wanted._replace(order_ns=order_ns))
+            trials.append(trial)
+        if not trial.is_kept:
+            raise self._refusal(newcomers, objective, trials)
+        return Granted(trial.commitment, -max(trial.late_s, trial.others_late_s))
 
-    def spare_s(self, snapshot: Snapshot) -> float:
+    def spare_s(self) -> float:
         """Seconds by which everything that was promised may come later and still be kept."""
-        ahead = self._run(snapshot, _promised(snapshot))
-        return _spare_s(ahead, self._allowance_s(len(snapshot.sequences)))
+        snapshot = self._look()
+        allowance_s = self._allowance_s(len(snapshot.sequences), STEPS_EARLY_OF_OTHERS)
+        return -_late_s(self._run(snapshot, _promised(snapshot)), allowance_s)
 
-    def foresee(self, snapshot: Snapshot, newcomers: Sequence[Rehearsed]) -> Foreseen:
+    def foresee(self, newcomers: Sequence[Rehearsed]) -> Foreseen:
         """What a request takes among all that run and wait, at greatest lengths."""
+        snapshot, ratio = self._look(), self._drift.ratio
         copies = [one.again() for one in newcomers]
-        self._run(snapshot, snapshot.sequences, copies, pessimistic=False)
-        return self._foreseen(copies, self._alone(newcomers, pessimistic=False))
+        self._run(snapshot, snapshot.sequences, copies, slower=ratio)
+        return self._foreseen(copies, self._alone(newcomers, ratio))
 
-    def _allowance_s(self, n_running: int) -> float:
+    def _allowance_s(self, n_running: int, n_steps: int = STEPS_EARLY) -> float:
         """Seconds that promises add: for a stall, and for the steps in which things happen."""
         n_rows = min(n_running + 1, self._capacity.max_rows)
-        return self._drift.stall_s + STEPS_EARLY * self._chunking.decode.seconds(n_rows)
+        return self._drift.stall_s + n_steps * self._chunking.decode.seconds(n_rows)
 
-    def _try(
-        self, snapshot: Snapshot, newcomers: Sequence[Rehearsed], commitment: Commitment
-    ) -> _Trial:
+    def _try(self, newcomers: Sequence[Rehearsed], commitment: Commitment) -> _Trial:
         copies = [one.wanting(commitment) for one in newcomers]
-        return _Trial(copies, self._run(snapshot, _promised(snapshot), copies))
+        snapshot = self._look()
+        n_running, promised = len(snapshot.sequences), _promised(snapshot)
+        orders = [one.order[1] for one in promised]
+        others = self._run(snapshot, promised, copies)
+        late_s = _late_s(copies, self._allowance_s(n_running))
+        others_late_s = _late_s(others, self._allowance_s(n_running, STEPS_EARLY_OF_OTHERS))
+        return _Trial(commitment, copies, late_s, others_late_s, orders)
 
     def _refusal(
-        self,
-        newcomers: Sequence[Rehearsed],
-        objective: Objective,
-        trial: _Trial,
-        allowance_s: float,
+        self, newcomers: Sequence[Rehearsed], objective: Objective, trials: Sequence[_Trial]
     ) -> NotPromised:
-        stall_ms = allowance_s * 1e3
-        alone = self._alone(newcomers, pessimistic=True)
-        told, later_ms = trial.newcomers, stall_ms
-        if _spare_s(trial.others, allowance_s) < 0:
-            # its rows would slow others too much: it could come after all of them
-            told, end_ns = alone, max(one.last_ns for one in trial.others)
-            later_ms += (end_ns - alone[0].arrival_ns) / MS
-        earliest = self._foreseen(told, alone, later_ms)
-        best = self._foreseen(alone, alone, later_ms=self._allowance_s(0) * 1e3)
-        if not Promise.of(objective).kept(best.ttft_ms, best.tpot_ms, best.total_ms):
+        """Why something was not promised, and what could be: what a trial has that spares others.
+
+        Only a place before or after all others is sure to be found again by whoever asks again.
+        """
+        alone = self._alone(newcomers, self._drift.slowest, trials[0].commitment)
+        harmless = [trial for trial in trials[1:] or trials if trial.others_late_s <= 0]
+        allowance_ms = 1e3 * self._allowance_s(len(self._look().sequences))
+        if harmless:
+            told = min((t.newcomers for t in harmless), key=lambda t: max(o.total_ms for o in t))
+            earliest = self._foreseen(told, alone, allowance_ms)
+        else:  # its rows would slow others too much: it could come after they have ended
+            snapshot = self._look()
+            others = self._run(snapshot, _promised(snapshot))
+            end_ns = max(one.last_ns for one in others)
+            later_ms = (end_ns - alone[0].arrival_ns) / MS
+            earliest = self._foreseen(alone, alone, allowance_ms + later_ms)
+        if best := self._short_of_calm(newcomers, objective, trials[0].commitment):
             return NotPromised(
                 "this cannot be kept even on an idle machine: there the first token is safe after "
                 f"{best.ttft_ms:.1f} ms, the last after {best.total_ms:.1f} ms, and "
@@ -171,6 +181,20 @@ class PromiseBook:
             never=False,
         )
 
+    def _short_of_calm(
+        self, newcomers: Sequence[Rehearsed], objective: Objective, commitment: Commitment
+    ) -> Foreseen | None:
+        """What this machine could promise if nobody else was there and it was as calibrated.
+
+        None: that would do, so it is worth to ask again.
+        """
+        margin, stall_s = self._drift.calm
+        alone = self._alone(newcomers, 1 + margin, commitment)
+        row_s = self._chunking.decode.seconds(1) / self._drift.ratio
+        best = self._foreseen(alone, alone, 1e3 * (stall_s + STEPS_EARLY * row_s))
+        kept = Promise.of(objective).kept(best.ttft_ms, best.tpot_ms, best.total_ms)
+        return None if kept else best
+
     def _foreseen(
         self, told: Sequence[Rehearsed], alone: Sequence[Rehearsed], later_ms: float = 0.0
     ) -> Foreseen:
@@ -179,16 +203,18 @@ class PromiseBook:
         margin = 1 + self._drift.margin
         return Foreseen(
             ttft_ms=max(one.ttft_ms for one in told) + later_ms,
-            tpot_ms=max(one.tpot_ms for one in told),
+            tpot_ms=max(max(one.tpot_ms, one.slowest_ns / MS) for one in told),
             total_ms=total_ms,
             low_ms=min(max(one.total_ms for one in alone) / margin, total_ms),
             high_ms=total_ms * margin + self._drift.stall_s * 1e3,
         )
 
-    def _alone(self, newcomers: Sequence[Rehearsed], *, pessimistic: bool) -> list[Rehearsed]:
+    def _alone(
+        self, newcomers: Sequence[Rehearsed], slower: float, commitment: Commitment | None = None
+    ) -> list[Rehearsed]:
         """The newcomers as they would end on an idle machine."""
-        copies = [one.wanting(None) for one in newcomers]
-        self._run(Snapshot(copies[0].arrival_ns), (), copies, pessimistic=pessimistic)
+        copies = [one.wanting(commitment) for one in newcomers]
+        self._run(Snapshot(copies[0].arrival_ns), (), copies, slower=slower)
         return copies
 
     def _run(
@@ -197,21 +223,24 @@ class PromiseBook:
         sequences: Sequence[Rehearsed],
         newcomers: Sequence[Rehearsed] = (),
         *,
-        pessimistic: bool = True,
+        slower: float | None = None,
     ) -> list[Rehearsed]:
         """Run some of those in a snapshot to their ends, and newcomers from their arrival on.
 
+        Args:
+            slower: how many times longer than forecast steps take; None: as long as they may.
+
         Returns:
-            the former as they ended; the newcomers themselves ended.
+            the former and their followers, ended, as are the newcomers.
         """
-        factor = self._drift.ratio * (1 + self._drift.margin if pessimistic else 1)
+        factor = self._drift.slowest if slower is None else slower
         price = self._step_seconds
 
         def step_seconds(shape: StepShape) -> float:
             return factor * price(shape)
 
-        copies = [one.again() for one in sequences]
-        blocks = BlockCount(max(self._capacity.n_blocks - sum(one.n_blocks for one in copies), 0))
+        n_held = sum(one.n_blocks for one in sequences)
+        blocks = BlockCount(max(self._capacity.n_blocks - n_held, 0))
         scheduler = Scheduler[Rehearsed](
             blocks,
             self._capacity.max_tokens,
@@ -219,13 +248,12 @@ class PromiseBook:
             chunking=self._chunking,
             step_seconds=step_seconds,
         )
-        followers: list[Rehearsed] = []
-        for one in copies:
-            scheduler.take_over(
-                one, own := [f.again() for f in snapshot.followers.get(one.number, ())]
-            )
-            followers += own
-        left = max((one.longest - one.n_tokens for one in (*copies, *newcomers)), default=0)
+        every = list(sequences)
+        for one in sequences:
+            followers = snapshot.followers.get(one.number, ())
+            scheduler.take_over(one, followers)
+            every += followers
+        left = max((one.longest - one.n_tokens for one in (*sequences, *newcomers)), default=0)
         engine = VirtualEngine(
             scheduler, blocks, step_seconds, snapshot.now_ns, grain=left // GRAINS
         )
@@ -233,13 +261,22 @@ class PromiseBook:
             engine.run(newcomers[0].arrival_ns)
             scheduler.add(newcomers[0], newcomers[1:])
         engine.run()
-        return [*copies, *followers]
+        return every
 
 
 def _promised(snapshot: Snapshot) -> list[Rehearsed]:
     return [one for one in snapshot.sequences if one.is_promised]
 
 
-def _spare_s(sequences: Sequence[Rehearsed], allowance_s: float) -> float:
-    """Seconds by which all of them may come later."""
-    return min((one.spare_s(allowance_s) for one in sequences), default=math.inf)
+def _places(trial: _Trial) -> Iterator[int]:
+    """Where newcomers may be served instead: before all others, if they were late, or after."""
+    own = trial.commitment.order_ns
+    if trial.orders:
+        if trial.late_s > 0 and own >= min(trial.orders):
+            yield min(trial.orders) - 1
+        yield max(*trial.orders, own) + 1
+
+
+def _late_s(sequences: Sequence[Rehearsed], allowance_s: float) -> float:
+    """Seconds by which the latest of them is too late; negative: all may come later by so much."""
+    return -min((one.spare_s(allowance_s) for one in sequences), default=math.inf)

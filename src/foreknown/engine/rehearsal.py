@@ -127,7 +127,7 @@ class _Traffic:
             self._scheduler, blocks, price.seconds, every_mixed=self._look_again
         )
         drift = Drift.told(margin)
-        self._book = PromiseBook(capacity, price.seconds, chunking, drift)
+        self._book = PromiseBook(capacity, price.seconds, chunking, drift, self._snapshot)
         self._came: list[tuple[Arrival, Rehearsed | None]] = []
 
     def take(self, number: int, arrival: Arrival) -> None:
@@ -143,7 +143,7 @@ class _Traffic:
         )
         if arrival.objective is not None:
             try:
-                granted = self._book.commit(self._snapshot(), (one,), arrival.objective)
+                granted = self._book.commit((one,), arrival.objective)
             except NotPromised:
                 self._came.append((arrival, None))
                 return
@@ -162,7 +162,7 @@ class _Traffic:
         return take_snapshot(self._scheduler, Rehearsed.again, now_ns=self._engine.now_ns)
 
     def _look_again(self) -> None:
-        self._scheduler.spare_s = self._book.spare_s(self._snapshot())
+        self._scheduler.spare_s = self._book.spare_s()
 
 
 def _outcome(arrival: Arrival, one: Rehearsed | None) -> Outcome:

@@ -24,6 +24,8 @@ class Rehearsed(Progress):
         last_ns: when its last token came; -1: not yet.
         early_ns: by how much its tokens came before what was promised, at the least.
         ahead_ns: by how much they were ahead of the pace that was promised, at the least.
+        slowest_ns: the slowest pace that they had, if one was promised: the greatest mean from one
+            token to the next over those that had come.
     """
 
     __slots__ = (
@@ -35,6 +37,7 @@ class Rehearsed(Progress):
         "last_ns",
         "names",
         "prefix",
+        "slowest_ns",
     )
 
     def __init__(
@@ -54,6 +57,7 @@ class Rehearsed(Progress):
         self.arrival_ns = arrival_ns
         self.first_ns = self.last_ns = -1
         self.early_ns = self.ahead_ns = _INF
+        self.slowest_ns = 0.0
         self._each = reads_each
 
     @property
@@ -101,7 +105,9 @@ class Rehearsed(Progress):
         if self.commitment is not None:
             n_output, due = self.n_tokens - self.n_prompt, self.commitment
             self.early_ns = min(self.early_ns, due.early_ns(n_output, now_ns, is_last=is_last))
-            if due.pace_ns is not None:
+            if due.pace_ns is not None and n_output > 1:
+                pace_ns = (now_ns - self.first_ns) / (n_output - 1)
+                self.slowest_ns = max(self.slowest_ns, pace_ns)
                 self.ahead_ns = min(self.ahead_ns, due.ahead_ns(n_output, self.first_ns, now_ns))
 
 
@@ -130,6 +136,7 @@ def rehearsed(
     copy.has_started = True  # its turn was taken note of elsewhere
     copy.arrival_ns, copy.first_ns, copy.last_ns = arrival_ns, first_ns, -1
     copy.early_ns = copy.ahead_ns = _INF
+    copy.slowest_ns = 0.0
     copy.prefix, copy.names = prefix, []
     copy._each = one.reads_each
     return copy

@@ -70,12 +70,16 @@ def take_snapshot(
 
 
 def _advance(one: Rehearsed, n_tokens: int, now_ns: int) -> None:
-    """What a step will have done to a sequence, at the least: no draft is right."""
+    """What a step will have done to a sequence, at the least: no draft is right.
+
+    Whether it came in time is not judged: nothing that is decided now can change it.
+    """
     gives_token = n_tokens == one.n_pending
     one.n_computed += n_tokens
     if gives_token and one.max_tokens:
         one.n_tokens += 1
-        one.came(now_ns, is_last=one.n_output == one.max_tokens)
+        if one.first_ns < 0:
+            one.first_ns = now_ns
 
 
 def _is_done(one: Rehearsed) -> bool:

@@ -22,10 +22,12 @@ from foreknown.errors import ToolchainError
 
 RUNTIME = Path(__file__).parent / "runtime"
 FLAGS = (
-    *("-std=gnu11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"),
+    *("-std=gnu11", "-g0", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"),
     *("-fvisibility=hidden", "-fPIC", "-shared", "-pthread", "-Wall", "-Wno-unknown-pragmas"),
     *("-Wno-unused-variable", "-Wno-unused-but-set-variable", "-Wno-psabi"),
 )
+OWN_FLAGS = ("-fno-gcse-after-reload", "-Wno-ignored-optimization-argument")
+"""Of a compiler that a user named: gcc takes minutes to seek there what it hardly ever finds."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def compiler(target: Target) -> list[str]:
     """
     own = os.environ.get("FOREKNOWN_CC")
     if own:
-        return [*shlex.split(own), *target.flags, *target.tuning, *FLAGS]
+        return [*shlex.split(own), *target.flags, *target.tuning, *FLAGS, *OWN_FLAGS]
     try:
         import ziglang
     except ImportError:
