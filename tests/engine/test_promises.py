@@ -16,7 +16,9 @@ a_time = st.floats(1e-3, LONGEST_MS)
 
 
 @pytest.mark.parametrize("field", FIELDS)
-@pytest.mark.parametrize("value", [0, -1, -1e-9, math.nan, math.inf, -math.inf, LONGEST_MS * 1.01])
+@pytest.mark.parametrize(
+    "value", [0, -1, -1e-9, math.nan, math.inf, -math.inf, LONGEST_MS * 1.01, True]
+)
 def test_a_time_that_cannot_be_kept_is_refused_by_its_name(field: str, value: float) -> None:
     with pytest.raises(RequestError, match=f"{field} is .* milliseconds above 0") as refused:
         Objective(**{field: value})

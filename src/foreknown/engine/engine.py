@@ -187,6 +187,16 @@ class Engine:
         prompt, max_tokens = self._intake.check(request)
         return self._foresees().foresee(request, len(prompt), max_tokens)
 
+    def check_promise(self, request: Request) -> None:
+        """Whether a request could be promised what it wants; nothing is promised.
+
+        Raises:
+            NotPromised, RequestError: see `reserve`.
+        """
+        assert request.objective is not None
+        prompt, max_tokens = self._intake.check(request)
+        self._foresees().promised(request, request.objective, len(prompt), max_tokens)
+
     def reserve(self, request: Request) -> Promise:
         """Promise a request what it wants, and keep the time for it until it is added.
 

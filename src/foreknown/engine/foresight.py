@@ -16,7 +16,7 @@ from foreknown.engine.chunk import Chunk, shape_of
 from foreknown.engine.clock import Clock
 from foreknown.engine.drift import Drift
 from foreknown.engine.progress import PROMISED
-from foreknown.engine.promise_book import PromiseBook
+from foreknown.engine.promise_book import Granted, PromiseBook
 from foreknown.engine.promises import Commitment, Foreseen, Objective, committed
 from foreknown.engine.rehearsed import Rehearsed, rehearsed
 from foreknown.engine.request import Request
@@ -80,6 +80,17 @@ class Foresight:
             newcomers = [one.wanting(commitment) for one in newcomers]
         return self._book.foresee(newcomers)
 
+    def promised(
+        self, request: Request, objective: Objective, n_prompt: int, max_tokens: int
+    ) -> tuple[list[Rehearsed], Granted]:
+        """A request's answers, and what could be promised for them; nothing is kept.
+
+        Raises:
+            NotPromised: nothing could.
+        """
+        newcomers = self._newcomers(request, n_prompt, max_tokens)
+        return newcomers, self._book.commit(newcomers, objective)
+
     def reserve(
         self, request: Request, objective: Objective, n_prompt: int, max_tokens: int
     ) -> None:
@@ -88,8 +99,7 @@ class Foresight:
         Raises:
             NotPromised: there is none, or not in time.
         """
-        newcomers = self._newcomers(request, n_prompt, max_tokens)
-        granted = self._book.commit(newcomers, objective)
+        newcomers, granted = self.promised(request, objective, n_prompt, max_tokens)
         order = (PROMISED, granted.commitment.order_ns)
         for one in newcomers:
             one.commitment, one.order = granted.commitment, (*order, one.number)

@@ -148,12 +148,9 @@ class PromiseBook:
     def _refusal(
         self, newcomers: Sequence[Rehearsed], objective: Objective, trials: Sequence[_Trial]
     ) -> NotPromised:
-        """Why something was not promised, and what could be: what a trial has that spares others.
-
-        Only a place before or after all others is sure to be found again by whoever asks again.
-        """
+        """Why something was not promised; what could be is what a trial has that spares others."""
         alone = self._alone(newcomers, self._drift.slowest, trials[0].commitment)
-        harmless = [trial for trial in trials[1:] or trials if trial.others_late_s <= 0]
+        harmless = [trial for trial in trials if trial.others_late_s <= 0]
         allowance_ms = 1e3 * self._allowance_s(len(self._look().sequences))
         if harmless:
             told = min((t.newcomers for t in harmless), key=lambda t: max(o.total_ms for o in t))
@@ -269,11 +266,12 @@ def _promised(snapshot: Snapshot) -> list[Rehearsed]:
 
 
 def _places(trial: _Trial) -> Iterator[int]:
-    """Where newcomers may be served instead: before all others, if they were late, or after."""
+    """Where newcomers may be served instead: before all others, if they were late; after them, if
+    these were."""
     own = trial.commitment.order_ns
-    if trial.orders:
-        if trial.late_s > 0 and own >= min(trial.orders):
-            yield min(trial.orders) - 1
+    if trial.orders and trial.late_s > 0 and own >= min(trial.orders):
+        yield min(trial.orders) - 1
+    if trial.orders and trial.others_late_s > 0:
         yield max(*trial.orders, own) + 1
 
 

@@ -39,7 +39,10 @@ class Objective:
         if all(value is None for value in given.values()):
             raise RequestError("an objective says nothing", remedy=f"give {', '.join(given)}")
         for name, value in given.items():
-            if value is not None and not (math.isfinite(value) and 0 < value <= LONGEST_MS):
+            if value is None:
+                continue
+            is_time = not isinstance(value, bool) and math.isfinite(value)
+            if not is_time or not 0 < value <= LONGEST_MS:
                 raise RequestError(
                     f"{name} is {value}, where milliseconds above 0 and up to "
                     f"{LONGEST_MS:.0f}, a day, are expected",

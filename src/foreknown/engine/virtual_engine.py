@@ -148,7 +148,7 @@ class VirtualEngine:
     def _advance(
         self, chunks: list[Chunk[Rehearsed]], n_steps: int, start_ns: int, step_ns: float
     ) -> None:
-        blocks = self.blocks
+        blocks, ended = self.blocks, []
         for sequence, n_tokens, _ in chunks:
             if n_tokens != sequence.n_tokens - sequence.n_computed:
                 sequence.n_computed += n_steps * n_tokens
@@ -161,8 +161,15 @@ class VirtualEngine:
                 sequence.n_tokens += 1  # behind after the first of these steps, or after the last
                 sequence.came(start_ns + round(step_ns), is_last=False)
                 sequence.n_tokens -= 1
-            if sequence.first_ns < 0 or grown >= sequence.longest:
-                self._end_or_begin(sequence, n_tokens, n_steps, start_ns, step_ns)
+            if sequence.first_ns < 0:
+                self._begin(sequence, n_tokens, start_ns + round(step_ns))
+                continue
+            if grown >= sequence.longest:
+                n_left = sequence.longest - sequence.n_tokens
+                sequence.n_computed += n_tokens + n_left - 1
+                sequence.n_tokens = sequence.longest
+                sequence.came(start_ns + round(n_left * step_ns), is_last=True)
+                ended.append(sequence)
                 continue
             sequence.n_tokens = grown
             if is_paced:
@@ -170,18 +177,17 @@ class VirtualEngine:
             sequence.n_computed += n_tokens + n_steps - 1
             if grown - 1 > sequence.n_blocks * BLOCK_TOKENS:
                 blocks.extend(sequence, blocks_for(grown - 1) - sequence.n_blocks)
+        for sequence in ended:
+            self.scheduler.finish(sequence)
 
-    def _end_or_begin(
-        self, sequence: Rehearsed, n_tokens: int, n_steps: int, start_ns: int, step_ns: float
-    ) -> None:
-        """A step that gives a first token, or a leap that ends with an answer's last."""
-        n_taken = min(sequence.longest - sequence.n_tokens, n_steps)
-        sequence.n_computed += n_tokens + max(n_taken - 1, 0)
-        sequence.n_tokens += n_taken
+    def _begin(self, sequence: Rehearsed, n_tokens: int, now_ns: int) -> None:
+        """A prompt is computed to its end, and gives a first token if one is wanted."""
+        sequence.n_computed += n_tokens
+        if sequence.max_tokens:
+            sequence.n_tokens += 1
         is_last = sequence.n_output >= sequence.max_tokens
-        sequence.came(start_ns + round(max(n_taken, 1) * step_ns), is_last=is_last)
-        if sequence.n_output <= 1:
-            self.scheduler.prompt_computed(sequence)
+        sequence.came(now_ns, is_last=is_last)
+        self.scheduler.prompt_computed(sequence)
         if is_last:
             self.scheduler.finish(sequence)
 

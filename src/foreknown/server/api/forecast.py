@@ -243,12 +243,12 @@ def _forecast(
 def _possible(
     model: ServedModel, request: EngineRequest, asked: Wanted, now_ns: int
 ) -> Possible | None:
-    """Whether the objective could be promised: it is reserved, and given back at once."""
+    """Whether the objective could be promised; None: there is none."""
     if asked.objective is None:
         return None
     engine, objective = model.engine, asked.from_now(now_ns)
     try:
-        engine.reserve(replace(request, objective=objective))
+        engine.check_promise(replace(request, objective=objective))
     except NotPromised as error:
         refusal = not_promised(error, asked.objective, asked.gone_ms(now_ns))
         earliest: dict[str, Any] = earliest_record(later(error.earliest, asked.gone_ms(now_ns)))
@@ -258,5 +258,4 @@ def _possible(
             earliest=Earliest(**earliest),
             retry_after_s=refusal.retry_after_s,
         )
-    engine.release(request.id)
     return Possible(possible=True)
