@@ -434,7 +434,7 @@ class Scheduler(Generic[P]):
         """
         while True:
             found = self.blocks.find(sequence) if len(self.running) < self.max_running else None
-            if found is not None or room.prompt_tokens <= 0:
+            if found is not None or (room.prompt_tokens <= 0 and sequence.n_tokens > 1):
                 return found
             if not sequence.is_promised or not self.running or self.running[-1].is_promised:
                 return None
