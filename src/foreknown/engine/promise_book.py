@@ -20,7 +20,6 @@ from foreknown.engine.promises import (
     Foreseen,
     NotPromised,
     Objective,
-    Promise,
     committed,
 )
 from foreknown.engine.rehearsed import Rehearsed
@@ -161,36 +160,14 @@ class PromiseBook:
             end_ns = max(one.last_ns for one in others)
             later_ms = (end_ns - alone[0].arrival_ns) / MS
             earliest = self._foreseen(alone, alone, allowance_ms + later_ms)
-        if best := self._short_of_calm(newcomers, objective, trials[0].commitment):
-            return NotPromised(
-                "this cannot be kept even on an idle machine: there the first token is safe after "
-                f"{best.ttft_ms:.1f} ms, the last after {best.total_ms:.1f} ms, and "
-                f"{best.tpot_ms:.2f} ms lie between two",
-                "ask for fewer tokens or more time",
-                earliest,
-                never=True,
-            )
-        return NotPromised(
-            "this cannot be promised beside what was promised before; what could be is the first "
-            f"token after {earliest.ttft_ms:.1f} ms and the last after {earliest.total_ms:.1f} ms",
-            "ask for that, or ask again later",
-            earliest,
-            never=False,
-        )
+        return NotPromised(objective, earliest, self._calm(newcomers, trials[0].commitment))
 
-    def _short_of_calm(
-        self, newcomers: Sequence[Rehearsed], objective: Objective, commitment: Commitment
-    ) -> Foreseen | None:
-        """What this machine could promise if nobody else was there and it was as calibrated.
-
-        None: that would do, so it is worth to ask again.
-        """
+    def _calm(self, newcomers: Sequence[Rehearsed], commitment: Commitment) -> Foreseen:
+        """What could be promised if nobody else was there and the machine was as calibrated."""
         margin, stall_s = self._drift.calm
         alone = self._alone(newcomers, 1 + margin, commitment)
         row_s = self._chunking.decode.seconds(1) / self._drift.ratio
-        best = self._foreseen(alone, alone, 1e3 * (stall_s + STEPS_EARLY * row_s))
-        kept = Promise.of(objective).kept(best.ttft_ms, best.tpot_ms, best.total_ms)
-        return None if kept else best
+        return self._foreseen(alone, alone, 1e3 * (stall_s + STEPS_EARLY * row_s))
 
     def _foreseen(
         self, told: Sequence[Rehearsed], alone: Sequence[Rehearsed], later_ms: float = 0.0

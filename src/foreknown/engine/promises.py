@@ -98,12 +98,31 @@ class NotPromised(RequestError):
 
     Attributes:
         earliest: what could be promised now.
-        never: whether it could not even be kept on an idle machine.
+        calm: what could be if nobody else was there and the machine was as calibrated.
+        never: whether not even that would do.
     """
 
-    def __init__(self, what: str, remedy: str, earliest: Foreseen, *, never: bool) -> None:
-        super().__init__(what, remedy=remedy)
-        self.earliest, self.never = earliest, never
+    def __init__(self, objective: Objective, earliest: Foreseen, calm: Foreseen) -> None:
+        self.earliest, self.calm = earliest, calm
+        self.never = self.is_beyond(objective)
+        if self.never:
+            what = (
+                "this cannot be kept even on an idle machine: there the first token is safe after "
+                f"{calm.ttft_ms:.1f} ms, the last after {calm.total_ms:.1f} ms, and "
+                f"{calm.tpot_ms:.2f} ms lie between two"
+            )
+            super().__init__(what, remedy="ask for fewer tokens or more time")
+            return
+        what = (
+            "this cannot be promised beside what was promised before; what could be is the first "
+            f"token after {earliest.ttft_ms:.1f} ms and the last after {earliest.total_ms:.1f} ms"
+        )
+        super().__init__(what, remedy="ask for that, or ask again later")
+
+    def is_beyond(self, objective: Objective) -> bool:
+        """Whether an objective could not even be kept on an idle and calm machine."""
+        calm = self.calm
+        return not Promise.of(objective).kept(calm.ttft_ms, calm.tpot_ms, calm.total_ms)
 
 
 class Commitment(NamedTuple):

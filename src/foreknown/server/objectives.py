@@ -138,7 +138,7 @@ def not_promised(error: NotPromised, wanted: Objective, gone_ms: float) -> Refus
         f"{earliest.total_ms:,.1f} ms in all, {earliest.ttft_ms:,.1f} ms to the first token and "
         f"{earliest.tpot_ms:,.1f} ms from one to the next"
     )
-    if error.never:
+    if error.is_beyond(wanted):  # the whole of it: that some is gone is not the caller's fault
         field = _missed(wanted, earliest)
         return Refusal(
             f"{field}: {error.what}; what could be promised is {could}",

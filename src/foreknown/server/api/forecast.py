@@ -254,7 +254,7 @@ def _possible(
         earliest: dict[str, Any] = earliest_record(later(error.earliest, asked.gone_ms(now_ns)))
         return Possible(
             possible=False,
-            never=error.never,
+            never=error.is_beyond(asked.objective),
             earliest=Earliest(**earliest),
             retry_after_s=refusal.retry_after_s,
         )
