@@ -21,7 +21,7 @@ demo: $(READY)
 	$(BIN)/foreknown bench build/demo --quick
 
 test: lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .

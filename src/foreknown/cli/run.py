@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from foreknown.cli.arguments import add_json, add_model, add_threads
 from foreknown.cli.models import Model, open_model
 from foreknown.cli.sampling import add_sampling, sampling_params
+from foreknown.cli.strategy import add_strategy, run_strategy
 from foreknown.errors import RequestError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="with --json: also the N likeliest tokens at each place",
     )
+    add_strategy(parser)
     add_threads(parser)
     parser.add_argument(
         "--stats",
@@ -53,6 +55,9 @@ def run(args: argparse.Namespace) -> int:
 
     prompt = _prompt(args.prompt)
     with open_model(args) as model:
+        if args.strategy is not None:
+            run_strategy(args, model, prompt)
+            return 0
         ids = _ids(model, prompt, raw=args.raw)
         params = sampling_params(
             args, model.checkpoint.generation, logprobs=args.logprobs or 0 if args.json else None

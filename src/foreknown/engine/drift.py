@@ -1,9 +1,10 @@
 """Compares what steps take with what was told of them, and says how far promises may trust it.
 
 Seconds are summed over windows of a quarter of a second of work. The ratio is that of the recent
-windows, measured over told; what promises add to it, the margin, covers the worst window of the
-last minute of work, from its end on: a promise that is broken costs more than one not made. A
-stall, time that one step lost to another tenant, is covered by itself.
+windows, measured over told. Promises add to it what the last minute shows, from a window's end on,
+since one that is broken costs more than one not made: a share, the margin, by which whole seconds
+of work were slower; and some milliseconds, the stall, that a single step or window lost beyond it
+to another tenant. So t seconds as told take no more than (ratio x (1 + margin)) t + stall.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from statistics import median
 NOISE = 0.05
 """How far measurements of a machine stray, as a share, where nobody knows."""
 WINDOW_S = 0.25
-_WINDOWS = 240
-"""Windows that are remembered: a minute of work."""
+MEMORY_S, _WINDOWS = 60.0, 240
+"""What is remembered: for a minute, and a minute of work at most."""
+_LONG = 4
+"""Windows that show what is slow for long."""
 _RECENT = 8
 """Windows that say what the machine is now."""
 _ENOUGH = 4
@@ -32,14 +35,38 @@ class Window:
     """Steps that took some time together.
 
     Attributes:
-        ratio: measured over told.
-        calm: the same, had the longest stall not been.
+        end_s: when it ended, by the engine's clock.
+        told_s: what was told of them, together.
+        took_s: what they took, without the longest stall.
         stall_s: the most that one of them took longer than they usually did.
     """
 
-    ratio: float
-    calm: float
+    end_s: float
+    told_s: float
+    took_s: float
     stall_s: float
+
+
+class Worst:
+    """The greatest of what was seen in the last minute."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, float]] = deque()  # later ones are less
+
+    def see(self, value: float, now_s: float) -> None:
+        """Take note of a value."""
+        seen = self._seen
+        while seen and seen[-1][1] <= value:
+            seen.pop()
+        seen.append((now_s, value))
+        while seen[0][0] < now_s - MEMORY_S:
+            seen.popleft()
+
+    @property
+    def value(self) -> float:
+        """0 if nothing was seen."""
+        seen = self._seen
+        return seen[0][1] if seen else 0.0
 
 
 class Drift:
@@ -51,7 +78,9 @@ class Drift:
     Attributes:
         ratio: measured over told, of late; 1: as told.
         margin: share that promises add.
-        stall_s: seconds that promises add, whatever they are for.
+        stall_s: seconds that steps may lose at once.
+        entry_s, exit_s: seconds that requests took, of late, from the decision about them to the
+            engine, and that tokens took from there to whoever tells callers.
         calm: margin and stall_s of this machine when it is as told.
         has_drifted: whether the machine is no longer what was told.
         n_changes: how often that turned.
@@ -67,6 +96,7 @@ class Drift:
         self._long: list[tuple[float, float]] = []
         self.ratio = 1.0
         self.margin, self.stall_s = self.calm
+        self.entry_s, self.exit_s = Worst(), Worst()
         self.has_drifted = False
         self.n_changes = self.clock_jumps = 0
 
@@ -78,46 +108,69 @@ class Drift:
         return drift
 
     @property
+    def allowance_s(self) -> float:
+        """Seconds that promises add, whatever they are for."""
+        return self.stall_s + self.entry_s.value + self.exit_s.value
+
+    @property
     def slowest(self) -> float:
         """Times their forecast that steps take at most, as far as promises go."""
         return self.ratio * (1 + self.margin)
 
-    def observe(self, told_s: float, took_s: float, busy_s: float | None = None) -> None:
+    def observe(
+        self, told_s: float, took_s: float, busy_s: float | None = None, now_s: float = 0.0
+    ) -> None:
         """Take note of a step.
 
         Args:
             busy_s: of it and of those before it that nobody took note of; None: there were none.
+            now_s: when it ended, by the engine's clock.
         """
         self._busy_s += took_s if busy_s is None else busy_s
         if told_s > 0:
             self._steps.append((told_s, took_s))
         if self._busy_s >= WINDOW_S and self._steps:
-            self._close_window()
+            self._close_window(now_s)
 
     def observe_long(self, told_s: float, took_s: float) -> None:
         """Take note of a step only because it took long."""
         self._long.append((told_s, took_s))
 
-    def _close_window(self) -> None:
+    def _close_window(self, now_s: float) -> None:
         told_s, took_s = (sum(seconds) for seconds in zip(*self._steps, strict=True))
         usual = median(took / told for told, took in self._steps)
-        lost = max(took - usual * told for told, took in self._steps)
-        stall_s = max(lost, *(took - usual * told for told, took in self._long), 0.0)
-        self._windows.append(Window(took_s / told_s, (took_s - lost) / told_s, stall_s))
+        lost_s = max(took - usual * told for told, took in self._steps)
+        stall_s = max(lost_s, *(took - usual * told for told, took in self._long), 0.0)
+        share = self._busy_s / took_s  # those that nobody took note of were like these
+        self._windows.append(Window(now_s, told_s * share, self._busy_s - lost_s, stall_s))
+        while self._windows[0].end_s < now_s - MEMORY_S:
+            self._windows.popleft()
         self._busy_s = 0.0
         self._steps.clear()
         self._long.clear()
         self._weigh()
 
     def _weigh(self) -> None:
-        worst = max(window.calm for window in self._windows)
-        if len(self._windows) >= _ENOUGH:
-            recent = [window.ratio for window in self._windows][-_RECENT:]
-            self.ratio = median(recent)
+        windows = list(self._windows)
+        if len(windows) >= _ENOUGH:
+            recent = windows[-_RECENT:]
+            self.ratio = median((one.took_s + one.stall_s) / one.told_s for one in recent)
         least_margin, least_stall_s = self.calm
-        self.margin = min(max(worst / self.ratio - 1, least_margin), MOST_MARGIN)
-        self.stall_s = max(least_stall_s, *(window.stall_s for window in self._windows))
+        ends = range(1, len(windows) + 1)
+        slow = max(_long_ratio(windows, end, self.ratio) for end in ends)
+        self.margin = min(max(slow / self.ratio - 1, least_margin), MOST_MARGIN)
+        lost = (one.took_s - self.slowest * one.told_s for one in windows)
+        self.stall_s = max(least_stall_s, *lost, *(one.stall_s for one in windows))
         off = abs(self.ratio - 1)
         if off > DRIFTED if not self.has_drifted else off < STEADY:
             self.has_drifted = not self.has_drifted
             self.n_changes += 1
+
+
+def _long_ratio(windows: list[Window], end: int, usual: float) -> float:
+    """Of the windows before one, as many as show what is slow for long; those before the first
+    count as if they had been as usual."""
+    some = windows[max(end - _LONG, 0) : end]
+    missing_s = WINDOW_S * (_LONG - len(some))
+    told_s = sum(one.told_s for one in some) + missing_s
+    return (sum(one.took_s for one in some) + usual * missing_s) / told_s

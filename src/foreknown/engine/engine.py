@@ -65,6 +65,7 @@ class Engine:
         n_drafted: tokens that were guessed in them.
         n_accepted: guesses that were right, each a token that cost no step of its own.
         drift: how far steps are from what was forecast of them.
+        capacity: what its scheduler may use.
     """
 
     def __init__(
@@ -104,7 +105,20 @@ class Engine:
         )
         self._lock = threading.Lock()
         self._in_step = InStep()
-        self._foresight = None if price is None else self._foresee_by(price)
+        self.capacity = Capacity(
+            program.max_tokens, program.max_rows, program.n_blocks, self.max_length
+        )
+        self._foresight: Foresight | None = None
+        if price is not None:
+            self._foresight = Foresight(
+                self.scheduler,
+                self.capacity,
+                price,
+                self.drift,
+                self.clock,
+                self._lock,
+                self._in_step,
+            )
         self._watch = StepWatch(price, self.drift)
         self.sampler = Sampler(program.library, program.vocab_size, program.max_rows)
         self._batch = FlatBatch(program.max_tokens, program.max_rows, self.blocks.tables)
@@ -488,13 +502,6 @@ class Engine:
             finish_reason="error",
             error=error,
             n_cached=sequence.n_cached,
-        )
-
-    def _foresee_by(self, price: Price) -> Foresight:
-        program = self.program
-        capacity = Capacity(program.max_tokens, program.max_rows, program.n_blocks, self.max_length)
-        return Foresight(
-            self.scheduler, capacity, price, self.drift, self.clock, self._lock, self._in_step
         )
 
     def _foresees(self) -> Foresight:

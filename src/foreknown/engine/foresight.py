@@ -115,7 +115,11 @@ class Foresight:
         """What was promised to a request that comes now."""
         with self._lock:
             newcomers = self._expected.pop(request_id, None)
-        return newcomers[0].commitment if newcomers else None
+        if not newcomers:
+            return None
+        now_ns = self._clock.now_ns()
+        self._drift.entry_s.see((now_ns - newcomers[0].arrival_ns) / 1e9, now_ns / 1e9)
+        return newcomers[0].commitment
 
     def release(self, request_id: str) -> None:
         """Forget a request that does not come; nothing happens if nothing was promised to it."""

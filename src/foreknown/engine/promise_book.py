@@ -130,9 +130,9 @@ class PromiseBook:
         return self._foreseen(copies, self._alone(newcomers, ratio))
 
     def _allowance_s(self, n_running: int, n_steps: int = STEPS_EARLY) -> float:
-        """Seconds that promises add: for a stall, and for the steps in which things happen."""
+        """Seconds that promises add: for what is lost at once, and for steps that begin midway."""
         n_rows = min(n_running + 1, self._capacity.max_rows)
-        return self._drift.stall_s + n_steps * self._chunking.decode.seconds(n_rows)
+        return self._drift.allowance_s + n_steps * self._chunking.decode.seconds(n_rows)
 
     def _try(self, newcomers: Sequence[Rehearsed], commitment: Commitment) -> _Trial:
         copies = [one.wanting(commitment) for one in newcomers]
@@ -159,7 +159,7 @@ class PromiseBook:
             others = self._run(snapshot, _promised(snapshot))
             end_ns = max(one.last_ns for one in others)
             later_ms = (end_ns - alone[0].arrival_ns) / MS
-            earliest = self._foreseen(alone, alone, allowance_ms + later_ms)
+            earliest = self._foreseen(alone, alone, allowance_ms, later_ms)
         return NotPromised(objective, earliest, self._calm(newcomers, trials[0].commitment))
 
     def _calm(self, newcomers: Sequence[Rehearsed], commitment: Commitment) -> Foreseen:
@@ -170,17 +170,26 @@ class PromiseBook:
         return self._foreseen(alone, alone, 1e3 * (stall_s + STEPS_EARLY * row_s))
 
     def _foreseen(
-        self, told: Sequence[Rehearsed], alone: Sequence[Rehearsed], later_ms: float = 0.0
+        self,
+        told: Sequence[Rehearsed],
+        alone: Sequence[Rehearsed],
+        allowance_ms: float = 0.0,
+        later_ms: float = 0.0,
     ) -> Foreseen:
-        """The worst of a request's answers."""
-        total_ms = max(one.total_ms for one in told) + later_ms
+        """The worst of a request's answers.
+
+        Args:
+            allowance_ms: to be safe.
+            later_ms: how much later than they would end they begin.
+        """
+        total_ms = max(one.total_ms for one in told) + allowance_ms + later_ms
         margin = 1 + self._drift.margin
         return Foreseen(
-            ttft_ms=max(one.ttft_ms for one in told) + later_ms,
-            tpot_ms=max(max(one.tpot_ms, one.slowest_ns / MS) for one in told),
+            ttft_ms=max(one.ttft_ms for one in told) + allowance_ms + later_ms,
+            tpot_ms=max(_pace_ms(one, allowance_ms) for one in told),
             total_ms=total_ms,
             low_ms=min(max(one.total_ms for one in alone) / margin, total_ms),
-            high_ms=total_ms * margin + self._drift.stall_s * 1e3,
+            high_ms=total_ms * margin + self._drift.allowance_s * 1e3,
         )
 
     def _alone(
@@ -250,6 +259,12 @@ def _places(trial: _Trial) -> Iterator[int]:
         yield min(trial.orders) - 1
     if trial.orders and trial.others_late_s > 0:
         yield max(*trial.orders, own) + 1
+
+
+def _pace_ms(one: Rehearsed, allowance_ms: float) -> float:
+    """From one token to the next, whenever the answer ends; safe if it is whole."""
+    n_gaps = max(one.max_tokens - 1, 1)
+    return max(one.tpot_ms + (allowance_ms / n_gaps if one.tpot_ms else 0.0), one.slowest_ns / MS)
 
 
 def _late_s(sequences: Sequence[Rehearsed], allowance_s: float) -> float:

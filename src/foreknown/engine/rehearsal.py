@@ -101,7 +101,7 @@ def rehearse(
     Raises:
         DoesNotFit: a request is longer than the context or than all blocks.
     """
-    traffic = _Traffic(capacity, price, margin)
+    traffic = Traffic(capacity, price, margin)
     for number, arrival in enumerate(arrivals):
         _require_fit(number, arrival, capacity)
         traffic.take(number, arrival)
@@ -109,10 +109,14 @@ def rehearse(
     return traffic.end()
 
 
-class _Traffic:
-    """An engine on the virtual clock, and what came to it."""
+class Traffic:
+    """An engine on the virtual clock, and what came to it.
 
-    def __init__(self, capacity: Capacity, price: Price, margin: float) -> None:
+    Args:
+        margin: share that promises add to what is forecast.
+    """
+
+    def __init__(self, capacity: Capacity, price: Price, margin: float = 0.0) -> None:
         told = told_by(price, capacity.context)
         chunking = Chunking(StepTimes(lambda n_tokens: told(n_tokens, n_tokens)), told)
         blocks = PrefixCount(capacity.n_blocks)
@@ -151,8 +155,25 @@ class _Traffic:
         self._came.append((arrival, one))
         self._scheduler.add(one)
 
+    def draw(self, arrival: Arrival, n_samples: int) -> None:
+        """Samples of one prompt come, of which the first computes it."""
+        self._engine.run(arrival.time_ns)
+        first, *others = (
+            Rehearsed(
+                len(self._came) + place,
+                arrival.n_prompt,
+                arrival.n_output,
+                arrival.time_ns,
+                user=arrival.user,
+                prefix=arrival.prefix,
+            )
+            for place in range(n_samples)
+        )
+        self._came += [(arrival, one) for one in (first, *others)]
+        self._scheduler.add(first, others)
+
     def end(self) -> Rehearsal:
-        """Let all come to their ends."""
+        """Let all come to their ends; others may come after them."""
         self._engine.run()
         outcomes = tuple(_outcome(arrival, one) for arrival, one in self._came)
         end_ns = max((outcome.last_ns for outcome in outcomes), default=0)

@@ -92,7 +92,7 @@ class Rehearsed(Progress):
     def spare_s(self, allowance_s: float) -> float:
         """Seconds by which all of it may come later, and so much later still, if it must be safe.
 
-        A pace is a mean: what delays a single token hardly shows in it, so nothing is added to it.
+        A pace is a mean: of a whole answer it is safe like an end, before that nothing is added.
         """
         return min(self.early_ns / 1e9 - allowance_s, self.ahead_ns / 1e9)
 
@@ -108,7 +108,10 @@ class Rehearsed(Progress):
             if due.pace_ns is not None and n_output > 1:
                 pace_ns = (now_ns - self.first_ns) / (n_output - 1)
                 self.slowest_ns = max(self.slowest_ns, pace_ns)
-                self.ahead_ns = min(self.ahead_ns, due.ahead_ns(n_output, self.first_ns, now_ns))
+                ahead_ns = due.ahead_ns(n_output, self.first_ns, now_ns)
+                self.ahead_ns = min(self.ahead_ns, ahead_ns)
+                if is_last:  # of a whole answer the pace is an end like any other
+                    self.early_ns = min(self.early_ns, ahead_ns)
 
 
 def rehearsed(

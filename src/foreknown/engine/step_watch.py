@@ -35,7 +35,7 @@ class StepWatch:
         if self._price is None:
             return
         if self._chunks:
-            self._end(self._price, start_ns - self._start_ns)
+            self._end(self._price, start_ns)
         self._chunks, self._start_ns, self._told_s = chunks, start_ns, 0.0
         if chunks and start_ns >= self._next_look_ns:
             self._next_look_ns = start_ns + LOOK_EVERY_NS
@@ -47,10 +47,12 @@ class StepWatch:
         """Nobody waits for the next step, so when it begins tells nothing of this one."""
         self._chunks = ()
 
-    def _end(self, price: Price, took_ns: int) -> None:
+    def _end(self, price: Price, now_ns: int) -> None:
+        took_ns = now_ns - self._start_ns
         self._busy_ns += took_ns
         if self._told_s:
-            self._drift.observe(self._told_s, took_ns / 1e9, self._busy_ns / 1e9)
+            took_s, busy_s = took_ns / 1e9, self._busy_ns / 1e9
+            self._drift.observe(self._told_s, took_s, busy_s, now_ns / 1e9)
             self._busy_ns = 0
         elif took_ns > LONG_NS:  # told with contexts that are a step longer, for want of better
             self._drift.observe_long(price.seconds(shape_of(self._chunks)), took_ns / 1e9)

@@ -215,6 +215,7 @@ class EngineThread:
                 del feeds[output.request_id]
         if news and self._loop is not None:
             self._loop.call_soon_threadsafe(_hand_over, list(news.items()))
+            self._loop.call_soon_threadsafe(_note_exit, engine, engine.clock.now_ns())
 
     def _fail(self, index: int, feed: Feed, error: Exception) -> None:
         """End what could not be queued after all, such as an answer whose grammar fails."""
@@ -242,6 +243,12 @@ def _release(engine: Engine, requests: Sequence[Request]) -> None:
     for request in requests:
         if request.objective is not None:
             engine.release(request.id)
+
+
+def _note_exit(engine: Engine, step_end_ns: int) -> None:
+    """On the event loop, when callers were handed what a step gave: how long that took."""
+    now_ns = engine.clock.now_ns()
+    engine.drift.exit_s.see((now_ns - step_end_ns) / 1e9, now_ns / 1e9)
 
 
 def _hand_over(news: list[tuple[Feed, list[Output]]]) -> None:

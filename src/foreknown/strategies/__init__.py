@@ -1,0 +1,1 @@
+"""Strategies: ways to spend more than one generation on one question."""

@@ -1,0 +1,54 @@
+"""Of many answers, the one that scores best: by its probability, by a verifier, or by the model."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+
+from foreknown.strategies.answers import final_answer
+from foreknown.strategies.direct import direct, several
+from foreknown.strategies.judge import judged
+from foreknown.strategies.strategy import Ask, Choice, Draft, Part, Problem, Steps, Strategy
+from foreknown.strategies.templates import Templates
+from foreknown.strategies.verifiers import Verifier
+from foreknown.strategies.votes import best
+
+
+@dataclass(frozen=True)
+class BestOf:
+    """Many answers, of which the best one is given.
+
+    Attributes:
+        n: answers.
+        inner: gives each of them.
+        by: "logprob": the mean log-probability of a token; "verifier": its score; "judge": the
+            grade that the model itself gives.
+        verifier: for that.
+        templates: for the judge.
+    """
+
+    n: int = 8
+    inner: Strategy = direct
+    by: str = "logprob"
+    verifier: Verifier | None = None
+    templates: Templates = field(default_factory=Templates)
+
+    def __call__(self, problem: Problem) -> Steps:
+        choices = yield from several(self.inner, problem, self.n)
+        scores = yield from self._scores(problem, choices)
+        answers = [final_answer(one.text) if one.is_whole else None for one in choices]
+        chosen = choices[place := best(scores, answers)]
+        notes = {"by": self.by, "scores": [round(s, 4) for s in scores], "chosen": place}
+        parts = [one.part for one in choices]
+        part = Part(f"best_of({self.n})", notes=notes, parts=parts)
+        return Choice(chosen.text, chosen.logprob, chosen.is_whole, part)
+
+    def _scores(
+        self, problem: Problem, choices: Sequence[Choice]
+    ) -> Generator[Sequence[Ask], Sequence[Sequence[Draft]], list[float]]:
+        if self.by == "judge":
+            return (yield from judged(problem, [one.text for one in choices], self.templates))
+        if self.by == "verifier":
+            assert self.verifier is not None
+            return [self.verifier.verify(problem.question, one.text).score for one in choices]
+        return [one.logprob for one in choices]

@@ -1,0 +1,216 @@
+"""Makes a strategy from its text form: `reflect(vote(8), rounds=2)`.
+
+A strategy among the arguments, given first or as `of`, is what gives each of its answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from foreknown.errors import RequestError
+from foreknown.strategies.best_of import BestOf
+from foreknown.strategies.direct import direct
+from foreknown.strategies.expression import Call, Parameter, Value, bind, parse
+from foreknown.strategies.reflect import Reflect
+from foreknown.strategies.search import Search
+from foreknown.strategies.strategy import Strategy
+from foreknown.strategies.templates import Templates
+from foreknown.strategies.verifiers import Verdict, Verifier, guarded, parse_verifier
+from foreknown.strategies.verify_and_retry import VerifyAndRetry
+from foreknown.strategies.vote import Vote
+
+VERIFIER_S = 5.0
+"""A verdict that takes longer is none."""
+MOST_ANSWERS = 256
+
+
+@dataclass(frozen=True)
+class Kit:
+    """What strategies use beside their arguments.
+
+    Attributes:
+        verifier: where an expression names none.
+        templates: what models are asked.
+        allow_code: whether verifiers may run what a model wrote.
+        rehearses: nothing is verified: what drafts would be is not known yet, so none is right.
+    """
+
+    verifier: Verifier | None = None
+    templates: Templates = field(default_factory=Templates)
+    allow_code: bool = False
+    rehearses: bool = False
+
+    def verifier_of(self, call: Call, text: str) -> Verifier:
+        """The verifier that a call names, or the user's own.
+
+        Raises:
+            RequestError: there is none.
+        """
+        named = parse_verifier(text, allow_code=self.allow_code) if text else self.verifier
+        if named is None:
+            raise RequestError(
+                f"{call.name} needs a verifier",
+                remedy=f'name one, as in {call.name}(verifier="arithmetic")',
+                field="strategy",
+            )
+        return _Unmoved() if self.rehearses else guarded(named, seconds=VERIFIER_S)
+
+
+class _Unmoved:
+    """Finds everything wrong."""
+
+    def verify(self, question: str, answer: str) -> Verdict:
+        return Verdict(0.0, "not looked at")
+
+
+Make = Callable[[Call, Strategy, Mapping[str, Any], Kit], Strategy]
+
+
+@dataclass(frozen=True)
+class Known:
+    """A strategy that can be composed.
+
+    Attributes:
+        signature: its parameters, beside the strategy in it.
+        make: from its call, the strategy in it, its arguments, and the kit.
+        effort: which parameter says how much it does; "": none.
+    """
+
+    signature: Sequence[Parameter]
+    make: Make
+    effort: str = ""
+
+
+_VERIFIER = Parameter("verifier", str, "")
+
+
+def _vote(call: Call, inner: Strategy, given: Mapping[str, Any], kit: Kit) -> Strategy:
+    verifier = None
+    if given["weight"] == "verifier":
+        verifier = kit.verifier_of(call, given["verifier"])
+    return Vote(given["n"], inner, given["weight"], verifier)
+
+
+def _best_of(call: Call, inner: Strategy, given: Mapping[str, Any], kit: Kit) -> Strategy:
+    verifier = kit.verifier_of(call, given["verifier"]) if given["by"] == "verifier" else None
+    return BestOf(given["n"], inner, given["by"], verifier, kit.templates)
+
+
+def _reflect(call: Call, inner: Strategy, given: Mapping[str, Any], kit: Kit) -> Strategy:
+    return Reflect(inner, given["rounds"], given["ideas"], kit.templates)
+
+
+def _retry(call: Call, inner: Strategy, given: Mapping[str, Any], kit: Kit) -> Strategy:
+    verifier = kit.verifier_of(call, given["verifier"])
+    return VerifyAndRetry(verifier, inner, given["tries"], given["enough"])
+
+
+def _search(call: Call, inner: Strategy, given: Mapping[str, Any], kit: Kit) -> Strategy:
+    if inner is not direct:
+        raise RequestError(
+            "search draws its answers itself",
+            remedy="leave the strategy in it out",
+            field="strategy",
+        )
+    verifier = kit.verifier_of(call, given["verifier"]) if given["by"] == "verifier" else None
+    sizes = (given["expansions"], given["width"], given["depth"], given["enough"])
+    return Search(*sizes, given["by"], verifier, kit.templates)
+
+
+_N = Parameter("n", int, 8, 1, MOST_ANSWERS)
+STRATEGIES: Mapping[str, Known] = {
+    "direct": Known((), lambda call, inner, given, kit: direct),
+    "vote": Known(
+        (
+            _N,
+            Parameter("weight", str, "count", choices=("count", "confidence", "verifier")),
+            _VERIFIER,
+        ),
+        _vote,
+        "n",
+    ),
+    "best_of": Known(
+        (_N, Parameter("by", str, "logprob", choices=("logprob", "verifier", "judge")), _VERIFIER),
+        _best_of,
+        "n",
+    ),
+    "reflect": Known(
+        (Parameter("rounds", int, 2, 1, 16), Parameter("ideas", int, 3, 1, 20)), _reflect, "rounds"
+    ),
+    "search": Known(
+        (
+            Parameter("expansions", int, 8, 1, 256),
+            Parameter("width", int, 4, 1, 64),
+            Parameter("depth", int, 16, 1, 256),
+            Parameter("enough", float, 1.0, 0, 1),
+            Parameter("by", str, "verifier", choices=("verifier", "judge", "logprob")),
+            _VERIFIER,
+        ),
+        _search,
+        "expansions",
+    ),
+    "verify_and_retry": Known(
+        (Parameter("tries", int, 4, 1, 64), Parameter("enough", float, 1.0, 0, 1), _VERIFIER),
+        _retry,
+        "tries",
+    ),
+}
+
+
+def compose(text: str, kit: Kit) -> Strategy:
+    """The strategy of a text.
+
+    Raises:
+        RequestError: it cannot be read, names no strategy, or gives one what it does not take.
+    """
+    return built(parse(text), kit)
+
+
+def built(call: Call, kit: Kit) -> Strategy:
+    """The strategy of a call; see `compose`."""
+    known = STRATEGIES.get(call.name)
+    if known is None:
+        raise RequestError(
+            f"there is no strategy {call.name!r}",
+            remedy=f"choose one of {', '.join(STRATEGIES)}",
+            field="strategy",
+        )
+    inner, rest = _without_inner(call)
+    given = bind(rest, known.signature)
+    return known.make(call, direct if inner is None else built(inner, kit), given, kit)
+
+
+def with_effort(call: Call, share: float) -> Call:
+    """The same, doing about that share of what it would; everything in it, too, at least once."""
+    known = STRATEGIES[call.name]
+    inner, rest = _without_inner(call)
+    given = bind(rest, known.signature)
+    changed: dict[str, Value] = dict(given)
+    if known.effort:
+        whole = given[known.effort]
+        assert isinstance(whole, int)
+        changed[known.effort] = max(1, int(whole * share))
+    args = () if inner is None else (with_effort(inner, share),)
+    return replace(call, args=args, kwargs=changed)
+
+
+def _without_inner(call: Call) -> tuple[Call | None, Call]:
+    """The strategy in a call, and the call without it."""
+    kwargs = dict(call.kwargs)
+    inner = kwargs.pop("of", None)
+    args = call.args
+    if args and isinstance(args[0], Call):
+        if inner is not None:
+            raise RequestError(
+                f"{call.name} is given two strategies", remedy="leave one out", field="strategy"
+            )
+        inner, args = args[0], args[1:]
+    if inner is not None and not isinstance(inner, Call):
+        raise RequestError(
+            f"{call.name}: of is {inner!r}, where a strategy is expected",
+            remedy=f"choose one of {', '.join(STRATEGIES)}",
+            field="strategy",
+        )
+    return inner, replace(call, args=args, kwargs=kwargs)

@@ -1,0 +1,103 @@
+"""What a strategy takes at most, before it starts: the strategy itself, run on the virtual clock.
+
+It is given drafts that nobody wrote, each as long as it may be, and asks for what it would ask for.
+What its prompts have in common is computed once, as it is when it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from foreknown.engine.rehearsal import Arrival, Traffic
+from foreknown.engine.snapshot import Capacity
+from foreknown.graph.batch import BLOCK_TOKENS
+from foreknown.plan.price import Price
+from foreknown.strategies.strategy import EMPTY, Ask, Draft, Problem, Strategy
+
+MOST_ROUNDS = 4096
+"""A strategy that asks more often is taken to be without end."""
+_WORD = "word "
+_WORDS = 64
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a strategy takes if all drafts are as long as they may be.
+
+    Attributes:
+        seconds: from its start to its answer, on an engine that it has to itself.
+        n_tokens: that come out.
+        n_rounds: how often it asks.
+    """
+
+    seconds: float
+    n_tokens: int
+    n_rounds: int
+
+
+def cost(
+    strategy: Strategy,
+    problem: Problem,
+    prompt_ids: Callable[[Problem], Sequence[int]],
+    capacity: Capacity,
+    price: Price,
+) -> Cost:
+    """Of a strategy that answers a problem.
+
+    Args:
+        problem: with as many tokens to a draft as there may be.
+        prompt_ids: see `Course`.
+    """
+    traffic = Traffic(capacity, price)
+    filler = _Filler(problem, prompt_ids)
+    steps = strategy(problem)
+    n_tokens = n_rounds = now_ns = 0
+    try:
+        asks = next(steps)
+        while n_rounds < MOST_ROUNDS:
+            n_rounds += 1
+            drafts = []
+            for ask in asks:
+                ids = prompt_ids(ask.problem)
+                n_output = max(min(_longest(ask), capacity.context - len(ids)), 0)
+                if n_output:
+                    arrival = Arrival(now_ns, len(ids), n_output, prefix=_names(ids))
+                    traffic.draw(arrival, ask.samples)
+                n_tokens += ask.samples * n_output
+                drafts.append([filler.draft(n_output) for _ in range(ask.samples)])
+            now_ns = max(traffic.end().end_ns, now_ns)
+            asks = steps.send(drafts)
+    except StopIteration:
+        pass
+    return Cost(now_ns / 1e9, n_tokens, n_rounds)
+
+
+class _Filler:
+    """Drafts that nobody wrote, each another one, of about as many tokens as wanted."""
+
+    def __init__(self, problem: Problem, prompt_ids: Callable[[Problem], Sequence[int]]) -> None:
+        plain = len(prompt_ids(problem.instead("")))
+        self._each = max(len(prompt_ids(problem.instead(_WORD * _WORDS))) - plain, 1) / _WORDS
+        self._n_drafts = 0
+
+    def draft(self, n_tokens: int) -> Draft:
+        if not n_tokens:
+            return EMPTY
+        self._n_drafts += 1
+        text = f"{self._n_drafts} {_WORD * round(n_tokens / self._each)}"
+        return Draft(text, n_tokens, -1.0, "length")
+
+
+def _longest(ask: Ask) -> int:
+    assert ask.problem.params.max_tokens is not None, "what may be without end has no price"
+    return ask.problem.params.max_tokens
+
+
+def _names(ids: Sequence[int]) -> tuple[int, ...]:
+    """Of the full blocks of a prompt: equal ones if all before is equal."""
+    names, before = [], 0
+    for at in range(0, len(ids) - len(ids) % BLOCK_TOKENS, BLOCK_TOKENS):
+        before = hash((before, *ids[at : at + BLOCK_TOKENS]))
+        names.append(before)
+    return tuple(names)
