@@ -187,7 +187,7 @@ def with_effort(call: Call, share: float) -> Call:
     known = STRATEGIES[call.name]
     inner, rest = _without_inner(call)
     given = bind(rest, known.signature)
-    changed: dict[str, Value] = dict(given)
+    changed = {p.name: given[p.name] for p in known.signature if given[p.name] != p.default}
     if known.effort:
         whole = given[known.effort]
         assert isinstance(whole, int)

@@ -282,65 +282,58 @@ FK_INLINE void fk_finish_attend(const struct fk_attention a, const struct fk_att
     }
 }
 
-FK_INLINE void fk_attend_one(const struct fk_attention a, const struct fk_step *s,
-                             const struct fk_attended in, int t, int group, float *scratch) {
-    const int position = s->positions[t], last = position / FK_BLOCK_TOKENS;
-    const int first = fk_first_visible(a, position) / FK_BLOCK_TOKENS;
-    float *scores = scratch, *so_far = scores + a.heads / a.groups * FK_SPAN_TOKENS;
-    float *part = so_far + fk_part_floats(a);
-    for (int b = first, end; b <= last; b = end) {
-        end = fk_span_end(b, last);
-        fk_attend_span(a, s, in, t, group, b, end, scores, b == first ? so_far : part);
-        if (b != first) fk_join_part(a, so_far, part);
-    }
-    fk_finish_attend(a, in, t, group, so_far);
-}
-
-/* Fewer (token, group) pairs than threads: the spans of each are shared out, then joined. */
-FK_INLINE void fk_attend_by_spans(const struct fk_attention a, const struct fk_step *s,
-                                  const struct fk_attended in, int thread) {
+/* Joins the parts of spans that were shared out: span k of a step lies with thread k % n. */
+FK_INLINE void fk_join_spans(const struct fk_attention a, const struct fk_step *s,
+                             const struct fk_attended in, int thread) {
     const int items = s->n_tokens * a.groups, n = s->n_threads;
     const size_t part_floats = fk_part_floats(a);
-    float *const scores = (float *)(void *)(s->scratch + (size_t)thread * s->scratch_bytes);
     const size_t parts_at = (size_t)(a.heads / a.groups) * FK_SPAN_TOKENS;
-    for (int merging = 0; merging < 2; merging++) {
-        for (int i = 0, k = 0; i < items; i++) {
-            const int t = i / a.groups, group = i % a.groups, position = s->positions[t];
-            const int first = fk_first_visible(a, position) / FK_BLOCK_TOKENS;
-            const int last = position / FK_BLOCK_TOKENS;
-            float *so_far = NULL;
-            for (int b = first, end; b <= last; b = end, k++) {
-                end = fk_span_end(b, last);
-                char *owner = s->scratch + (size_t)(k % n) * s->scratch_bytes;
-                float *part = (float *)(void *)owner + parts_at + (size_t)(k / n) * part_floats;
-                if (!merging && k % n == thread)
-                    fk_attend_span(a, s, in, t, group, b, end, scores, part);
-                if (merging && i == thread) {
-                    if (so_far) fk_join_part(a, so_far, part);
-                    else so_far = part;
-                }
-            }
-            if (so_far) fk_finish_attend(a, in, t, group, so_far);
+    for (int i = 0, k = 0; i < items; i++) {
+        const int t = i % s->n_tokens, group = i / s->n_tokens, position = s->positions[t];
+        const int first = fk_first_visible(a, position) / FK_BLOCK_TOKENS;
+        const int last = position / FK_BLOCK_TOKENS;
+        float *so_far = NULL;
+        for (int b = first; b <= last; b = fk_span_end(b, last), k++) {
+            char *owner = s->scratch + (size_t)(k % n) * s->scratch_bytes;
+            float *part = (float *)(void *)owner + parts_at + (size_t)(k / n) * part_floats;
+            if (i == thread && so_far) fk_join_part(a, so_far, part);
+            else if (i == thread) so_far = part;
         }
-        fk_meet(s);
+        if (so_far) fk_finish_attend(a, in, t, group, so_far);
     }
 }
 
 /* This thread's share of a step's attention: a lone token's groups in one run, so that each thread
- * reads what it stored itself; else pairs in turn, a group's tokens after each other, so that its
- * blocks stay in the cache. */
+ * reads what it stored itself; else (token, group) pairs in turn, a group's tokens after each
+ * other, so that its blocks stay in the cache. Where there are fewer pairs than threads, the spans
+ * of all pairs are shared out, then joined. All of it calls `fk_attend_span` at one place: that is
+ * what takes a compiler its time. */
 FK_INLINE void fk_attend(const struct fk_attention a, const struct fk_step *s,
                          const struct fk_attended in, int thread) {
-    const int items = s->n_tokens * a.groups;
-    if (!s->alone && items < s->n_threads) {
-        fk_attend_by_spans(a, s, in, thread);
-        return;
+    const int items = s->n_tokens * a.groups, n = s->n_threads;
+    const int by_spans = !s->alone && items < n;
+    const size_t part_floats = fk_part_floats(a);
+    float *const scores = (float *)(void *)(s->scratch + (size_t)thread * s->scratch_bytes);
+    float *const parts = scores + (size_t)(a.heads / a.groups) * FK_SPAN_TOKENS;
+    const int end_item = s->alone ? fk_last_group(s, a.groups, thread) : items;
+    int i = s->alone ? fk_first_group(s, a.groups, thread) : by_spans ? 0 : thread;
+    for (int k = 0; i < end_item; i += s->alone || by_spans ? 1 : n) {
+        const int t = i % s->n_tokens, group = i / s->n_tokens, position = s->positions[t];
+        const int first = fk_first_visible(a, position) / FK_BLOCK_TOKENS;
+        const int last = position / FK_BLOCK_TOKENS;
+        for (int b = first, end; b <= last; b = end, k++) {
+            end = fk_span_end(b, last);
+            if (by_spans && k % n != thread) continue;
+            float *part = parts + (by_spans ? (size_t)(k / n) : (size_t)(b != first)) * part_floats;
+            fk_attend_span(a, s, in, t, group, b, end, scores, part);
+            if (!by_spans && b != first) fk_join_part(a, parts, part);
+        }
+        if (!by_spans) fk_finish_attend(a, in, t, group, parts);
     }
-    float *scratch = (float *)(void *)(s->scratch + (size_t)thread * s->scratch_bytes);
-    const int end = s->alone ? fk_last_group(s, a.groups, thread) : items;
-    for (int i = s->alone ? fk_first_group(s, a.groups, thread) : thread; i < end;
-         i += s->alone ? 1 : s->n_threads)
-        fk_attend_one(a, s, in, i % s->n_tokens, i / s->n_tokens, scratch);
+    if (!by_spans) return;
+    fk_meet(s);
+    fk_join_spans(a, s, in, thread);
+    fk_meet(s);
 }
 
 #endif
