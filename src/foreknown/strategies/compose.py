@@ -12,7 +12,7 @@ from typing import Any
 from foreknown.errors import RequestError
 from foreknown.strategies.best_of import BestOf
 from foreknown.strategies.direct import direct
-from foreknown.strategies.expression import Call, Parameter, Value, bind, parse
+from foreknown.strategies.expression import Call, Parameter, bind, parse
 from foreknown.strategies.reflect import Reflect
 from foreknown.strategies.search import Search
 from foreknown.strategies.strategy import Strategy
