@@ -100,7 +100,7 @@ def test_no_code_is_a_failure(answer: str) -> None:
 def test_code_is_refused_unless_allowed() -> None:
     for allowed in ({}, {"allow_code": False}, {"allow_code": 1}):
         with pytest.raises(RequestError, match="nobody allowed") as refused:
-            PythonCode(TESTS, **allowed)  # type: ignore[arg-type]
+            PythonCode(TESTS, **allowed)
         assert "allow_code=True" in refused.value.remedy
 
 
