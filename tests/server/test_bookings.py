@@ -56,7 +56,7 @@ class Booking:
         assert request.objective is not None
         assert request.id not in self.booked
         if len(self.booked) >= ROOM:
-            raise NotPromised("it is full", "come later", FORESEEN, never=False)
+            raise NotPromised(request.objective, FORESEEN, Foreseen(0, 0, 0, 0, 0))
         self.booked[request.id] = set(answer_ids(request, request.id))
         self.most_booked = max(self.most_booked, len(self.booked))
         wanted = request.objective

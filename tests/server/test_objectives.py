@@ -113,7 +113,7 @@ foreseen = st.builds(Foreseen, *[st.floats(0.1, 1e6)] * 5)
 def test_a_refusal_says_what_could_be_promised_and_when(
     earliest: Foreseen, objective: dict[str, float], gone_ms: float
 ) -> None:
-    error = NotPromised("it cannot be kept", "ask for more time", earliest, never=False)
+    error = NotPromised(Objective(**objective), earliest, calm=Foreseen(0, 0, 0, 0, 0))
     refusal = not_promised(error, Objective(**objective), gone_ms)
     assert (refusal.status, refusal.code) == (429, "cannot_promise")
     retry_s = refusal.retry_after_s
@@ -134,13 +134,21 @@ def test_a_refusal_says_what_could_be_promised_and_when(
 
 def test_what_could_never_be_kept_is_the_caller_s_to_change() -> None:
     earliest = Foreseen(ttft_ms=20, tpot_ms=5, total_ms=520, low_ms=400, high_ms=600)
-    error = NotPromised("not even on an idle machine", "ask for more", earliest, never=True)
-    refusal = not_promised(error, Objective(deadline_ms=500, tpot_ms=0.1), 0)
+    wanted = Objective(deadline_ms=500, tpot_ms=0.1)
+    refusal = not_promised(NotPromised(wanted, earliest, calm=earliest), wanted, 0)
     assert (refusal.status, refusal.param, refusal.code) == (
         400, "tpot_ms", "impossible_objective",
     )  # fmt: skip
     assert refusal.retry_after_s is None
     assert "idle machine" in refusal.message
+
+
+def test_that_time_went_by_before_it_was_decided_makes_nothing_impossible() -> None:
+    calm = Foreseen(ttft_ms=20, tpot_ms=5, total_ms=520, low_ms=400, high_ms=600)
+    wanted, left = Objective(deadline_ms=600), Objective(deadline_ms=450)
+    error = NotPromised(left, calm, calm)
+    assert error.never
+    assert not_promised(error, wanted, gone_ms=150).status == 429
 
 
 def test_other_refusals_say_nothing_of_promises() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence as Chunks
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
+from typing import NamedTuple
 
 from foreknown.engine.chunk import Chunk, shape_of
 from foreknown.engine.clock import Clock
@@ -39,6 +40,13 @@ class InStep:
     start_ns: int = 0
 
 
+class _Expected(NamedTuple):
+    """A request that was promised a time and has not come yet; its answers, and when they begin."""
+
+    newcomers: list[Rehearsed]
+    begin_ns: int
+
+
 class Foresight:
     """An engine's view of what is to come.
 
@@ -63,9 +71,10 @@ class Foresight:
         self._scheduler, self._price, self._drift = scheduler, price, drift
         self._clock, self._lock, self._in_step = clock, lock, in_step
         self._book = PromiseBook(capacity, price.seconds, scheduler.chunking, drift, self._snapshot)
-        self._expected: dict[str, list[Rehearsed]] = {}
+        self._expected: dict[str, _Expected] = {}
         self._numbers = count(_FIRST_NUMBER)
         self._look_again_ns = 0
+        self._step_end_ns = 0  # as it was told when somebody looked last
 
     @property
     def n_expected(self) -> int:
@@ -104,7 +113,8 @@ class Foresight:
         for one in newcomers:
             one.commitment, one.order = granted.commitment, (*order, one.number)
         with self._lock:
-            self._expected[request.id] = newcomers
+            begin_ns = max(newcomers[0].arrival_ns, self._step_end_ns)
+            self._expected[request.id] = _Expected(newcomers, begin_ns)
             self._scheduler.spare_s = granted.spare_s
 
     def expects(self, request_id: str) -> bool:
@@ -114,12 +124,12 @@ class Foresight:
     def take(self, request_id: str) -> Commitment | None:
         """What was promised to a request that comes now."""
         with self._lock:
-            newcomers = self._expected.pop(request_id, None)
-        if not newcomers:
+            expected = self._expected.pop(request_id, None)
+        if expected is None:
             return None
         now_ns = self._clock.now_ns()
-        self._drift.entry_s.see((now_ns - newcomers[0].arrival_ns) / 1e9, now_ns / 1e9)
-        return newcomers[0].commitment
+        self._drift.entry_s.see(max(now_ns - expected.begin_ns, 0) / 1e9, now_ns / 1e9)
+        return expected.newcomers[0].commitment
 
     def release(self, request_id: str) -> None:
         """Forget a request that does not come; nothing happens if nothing was promised to it."""
@@ -166,12 +176,13 @@ class Foresight:
                 end_ns = max(now_ns, step.start_ns + round(told_s * 1e9))
             else:
                 end_ns = now_ns
+            self._step_end_ns = end_ns
             return take_snapshot(
                 self._scheduler,
                 partial(_copy, now_ns=now_ns),
                 now_ns=end_ns,
                 in_step=step.chunks,
-                expected=[one.again() for own in self._expected.values() for one in own],
+                expected=[one.again() for own in self._expected.values() for one in own.newcomers],
             )
 
 
