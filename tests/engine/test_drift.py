@@ -106,7 +106,7 @@ def test_as_much_time_is_added_as_was_lost_before(ratios: list[float]) -> None:
     for n in (1, 4):
         for i in range(len(ratios) - n + 1):
             allowed = drift.slowest * sum(told[i : i + n]) + n * drift.stall_s
-            assert allowed >= 0.7 * sum(took[i : i + n])
+            assert allowed >= 0.5 * sum(took[i : i + n]), "windows do not begin where ratios change"
 
 
 def test_what_is_long_ago_counts_no_more() -> None:
