@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-import tempfile
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +19,14 @@ from foreknown.strategies.verifiers.sandbox import run_python
 if not sys.platform.startswith("linux"):
     pytest.skip("the sandbox is Linux's", allow_module_level=True)
 
+pytestmark = pytest.mark.usefixtures("nothing_stays")
+
 TESTS = "assert double(2) == 4\nassert double('a') == 'aa'\n"
 GOOD = "def double(x):\n    return x * 2\n"
 
 
 def judged(answer: str, tests: str = TESTS, **limits: Any) -> Verdict:
     return PythonCode(tests, **{"seconds": 20, **limits}, allow_code=True).verify("q", answer)
-
-
-@pytest.fixture(autouse=True)
-def _nothing_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Whatever code does, its directory and its processes are gone afterwards."""
-    here = tmp_path / "temporary"
-    here.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(here))
-    yield
-    assert list(here.iterdir()) == []
 
 
 # Judging.

@@ -8,9 +8,7 @@ import re
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +20,12 @@ from foreknown.strategies.verifiers.sandbox import OUTPUT_BYTES, protection, run
 if not sys.platform.startswith("linux"):
     pytest.skip("the sandbox is Linux's", allow_module_level=True)
 
+pytestmark = pytest.mark.usefixtures("nothing_stays")
+
 
 def tried(code: str, **limits: Any) -> str:
     """What code that is to do harm prints, errors included; it must not get through."""
     return run_python(code, **{"seconds": 20, "memory_mib": 256, **limits}).output
-
-
-@pytest.fixture(autouse=True)
-def _nothing_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Whatever code does, its directory and its processes are gone afterwards."""
-    here = tmp_path / "temporary"
-    here.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(here))
-    yield
-    assert list(here.iterdir()) == []
 
 
 def test_a_loop_ends() -> None:

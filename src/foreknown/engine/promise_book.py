@@ -57,6 +57,7 @@ class _Trial(NamedTuple):
         late_s: seconds by which they would come too late; negative: by how much they are early.
         others_late_s: the same of all others.
         orders: theirs.
+        allowance_s: that the newcomers were given.
     """
 
     commitment: Commitment
@@ -64,6 +65,7 @@ class _Trial(NamedTuple):
     late_s: float
     others_late_s: float
     orders: Sequence[int]
+    allowance_s: float
 
     @property
     def is_kept(self) -> bool:
@@ -140,9 +142,10 @@ class PromiseBook:
         n_running, promised = len(snapshot.sequences), _promised(snapshot)
         orders = [one.order[1] for one in promised]
         others = self._run(snapshot, promised, copies)
-        late_s = _late_s(copies, self._allowance_s(n_running))
+        allowance_s = self._allowance_s(n_running)
+        late_s = _late_s(copies, allowance_s)
         others_late_s = _late_s(others, self._allowance_s(n_running, STEPS_EARLY_OF_OTHERS))
-        return _Trial(commitment, copies, late_s, others_late_s, orders)
+        return _Trial(commitment, copies, late_s, others_late_s, orders, allowance_s)
 
     def _refusal(
         self, newcomers: Sequence[Rehearsed], objective: Objective, trials: Sequence[_Trial]
@@ -150,7 +153,7 @@ class PromiseBook:
         """Why something was not promised; what could be is what a trial has that spares others."""
         alone = self._alone(newcomers, self._drift.slowest, trials[0].commitment)
         harmless = [trial for trial in trials if trial.others_late_s <= 0]
-        allowance_ms = 1e3 * self._allowance_s(len(self._look().sequences))
+        allowance_ms = 1e3 * trials[-1].allowance_s
         if harmless:
             told = min((t.newcomers for t in harmless), key=lambda t: max(o.total_ms for o in t))
             earliest = self._foreseen(told, alone, allowance_ms)

@@ -137,14 +137,7 @@ class Traffic:
     def take(self, number: int, arrival: Arrival) -> None:
         """A request comes."""
         self._engine.run(arrival.time_ns)
-        one = Rehearsed(
-            number,
-            arrival.n_prompt,
-            arrival.n_output,
-            arrival.time_ns,
-            user=arrival.user,
-            prefix=arrival.prefix,
-        )
+        one = _rehearsed(number, arrival)
         if arrival.objective is not None:
             try:
                 granted = self._book.commit((one,), arrival.objective)
@@ -158,17 +151,8 @@ class Traffic:
     def draw(self, arrival: Arrival, n_samples: int) -> None:
         """Samples of one prompt come, of which the first computes it."""
         self._engine.run(arrival.time_ns)
-        first, *others = (
-            Rehearsed(
-                len(self._came) + place,
-                arrival.n_prompt,
-                arrival.n_output,
-                arrival.time_ns,
-                user=arrival.user,
-                prefix=arrival.prefix,
-            )
-            for place in range(n_samples)
-        )
+        n_came = len(self._came)
+        first, *others = (_rehearsed(n_came + place, arrival) for place in range(n_samples))
         self._came += [(arrival, one) for one in (first, *others)]
         self._scheduler.add(first, others)
 
@@ -184,6 +168,17 @@ class Traffic:
 
     def _look_again(self) -> None:
         self._scheduler.spare_s = self._book.spare_s()
+
+
+def _rehearsed(number: int, arrival: Arrival) -> Rehearsed:
+    return Rehearsed(
+        number,
+        arrival.n_prompt,
+        arrival.n_output,
+        arrival.time_ns,
+        user=arrival.user,
+        prefix=arrival.prefix,
+    )
 
 
 def _outcome(arrival: Arrival, one: Rehearsed | None) -> Outcome:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 
 from foreknown.strategies.answers import final_answer
 from foreknown.strategies.direct import direct, several
-from foreknown.strategies.judge import judged
-from foreknown.strategies.strategy import Ask, Choice, Draft, Part, Problem, Steps, Strategy
+from foreknown.strategies.scores import scored
+from foreknown.strategies.strategy import Choice, Part, Problem, Steps, Strategy
 from foreknown.strategies.templates import Templates
 from foreknown.strategies.verifiers import Verifier
 from foreknown.strategies.votes import best
@@ -35,20 +34,10 @@ class BestOf:
 
     def __call__(self, problem: Problem) -> Steps:
         choices = yield from several(self.inner, problem, self.n)
-        scores = yield from self._scores(problem, choices)
+        scores = yield from scored(problem, choices, self.by, self.verifier, self.templates)
         answers = [final_answer(one.text) if one.is_whole else None for one in choices]
         chosen = choices[place := best(scores, answers)]
         notes = {"by": self.by, "scores": [round(s, 4) for s in scores], "chosen": place}
         parts = [one.part for one in choices]
         part = Part(f"best_of({self.n})", notes=notes, parts=parts)
         return Choice(chosen.text, chosen.logprob, chosen.is_whole, part)
-
-    def _scores(
-        self, problem: Problem, choices: Sequence[Choice]
-    ) -> Generator[Sequence[Ask], Sequence[Sequence[Draft]], list[float]]:
-        if self.by == "judge":
-            return (yield from judged(problem, [one.text for one in choices], self.templates))
-        if self.by == "verifier":
-            assert self.verifier is not None
-            return [self.verifier.verify(problem.question, one.text).score for one in choices]
-        return [one.logprob for one in choices]

@@ -97,7 +97,8 @@ def fitted(
     if holds(whole):
         return Fitted(call, whole, fits=True)
     least = with_effort(call, 0.0)
-    best = Fitted(least, cost_of(least), fits=holds(cost_of(least)))
+    least_cost = cost_of(least)
+    best = Fitted(least, least_cost, fits=holds(least_cost))
     low, high = 0.0, 1.0
     for _ in range(HALVINGS if best.fits else 0):
         middle = (low + high) / 2

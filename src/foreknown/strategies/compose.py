@@ -42,6 +42,10 @@ class Kit:
     allow_code: bool = False
     rehearses: bool = False
 
+    def verifier_if(self, wanted: bool, call: Call, given: Mapping[str, Any]) -> Verifier | None:
+        """The verifier that a call's arguments name, or the user's own, where one is wanted."""
+        return self.verifier_of(call, given["verifier"]) if wanted else None
+
     def verifier_of(self, call: Call, text: str) -> Verifier:
         """The verifier that a call names, or the user's own.
 
@@ -87,14 +91,12 @@ _VERIFIER = Parameter("verifier", str, "")
 
 
 def _vote(call: Call, inner: Strategy, given: Mapping[str, Any], kit: Kit) -> Strategy:
-    verifier = None
-    if given["weight"] == "verifier":
-        verifier = kit.verifier_of(call, given["verifier"])
+    verifier = kit.verifier_if(given["weight"] == "verifier", call, given)
     return Vote(given["n"], inner, given["weight"], verifier)
 
 
 def _best_of(call: Call, inner: Strategy, given: Mapping[str, Any], kit: Kit) -> Strategy:
-    verifier = kit.verifier_of(call, given["verifier"]) if given["by"] == "verifier" else None
+    verifier = kit.verifier_if(given["by"] == "verifier", call, given)
     return BestOf(given["n"], inner, given["by"], verifier, kit.templates)
 
 
@@ -114,7 +116,7 @@ def _search(call: Call, inner: Strategy, given: Mapping[str, Any], kit: Kit) -> 
             remedy="leave the strategy in it out",
             field="strategy",
         )
-    verifier = kit.verifier_of(call, given["verifier"]) if given["by"] == "verifier" else None
+    verifier = kit.verifier_if(given["by"] == "verifier", call, given)
     sizes = (given["expansions"], given["width"], given["depth"], given["enough"])
     return Search(*sizes, given["by"], verifier, kit.templates)
 

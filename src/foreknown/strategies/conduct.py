@@ -27,7 +27,6 @@ def conduct(
     longest_s = 0.0
     requests = course.begin()
     own: set[str] = set()
-    is_over = False
     while course.choice is None:
         for request in requests:
             own.update(engine.add_samples(request))
@@ -37,10 +36,9 @@ def conduct(
         longest_s = max(longest_s, (now_ns - began_ns) / 1e9)
         requests = course.take(outputs)
         left_s = seconds - (now_ns - start_ns) / 1e9 - STEPS_AHEAD * longest_s
-        if not is_over and course.choice is None:
-            is_over = left_s <= engine.drift.stall_s or course.n_tokens >= max_tokens
-            if is_over:
-                for request_id in course.end(requests):
-                    engine.cancel(request_id)
-                requests = []
+        is_spent = left_s <= engine.drift.stall_s or course.n_tokens >= max_tokens
+        if is_spent and not course.is_over and course.choice is None:
+            for request_id in course.end(requests):
+                engine.cancel(request_id)
+            requests = []
     return course.choice

@@ -41,6 +41,7 @@ class Course:
 
     Attributes:
         choice: the answer, when there is one.
+        is_over: whether its time is.
         n_rounds: how often drafts were asked for and given.
         n_tokens: that drafts took so far.
         n_cached: tokens of their prompts that were found computed.
@@ -59,10 +60,9 @@ class Course:
         self._steps = strategy(problem)
         self._prompt_ids, self._context, self._name = prompt_ids, context, name
         self._request = Request((0,)) if request is None else request
-        self._asks: Sequence[Ask] = ()
         self._ids: list[list[str]] = []
         self._coming: dict[str, _Coming] = {}
-        self._is_over = False
+        self.is_over = False
         self.choice: Choice | None = None
         self.n_rounds = self.n_tokens = self.n_cached = 0
 
@@ -93,7 +93,7 @@ class Course:
         Args:
             unsent: requests that it gave and nobody queued.
         """
-        self._is_over = True
+        self.is_over = True
         for request in unsent:
             for name in answer_ids(request, request.id):
                 self._coming[name].finish_reason = "cancelled"
@@ -127,7 +127,7 @@ class Course:
             except StopIteration as stop:
                 self.choice = stop.value
                 return []
-            if not self._is_over and (requests := self._begun(asks, objective)):
+            if not self.is_over and (requests := self._begun(asks, objective)):
                 self.n_rounds += 1
                 return requests
             drafts = [[EMPTY] * ask.samples for ask in asks]

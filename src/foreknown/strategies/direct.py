@@ -11,7 +11,7 @@ from foreknown.strategies.strategy import (
     Part,
     Problem,
     Steps,
-    StepsOfMany,
+    StepsOf,
     Strategy,
     together,
 )
@@ -34,7 +34,7 @@ def warmed(problem: Problem) -> Problem:
     return replace(problem, params=replace(problem.params, temperature=DRAWN))
 
 
-def several(inner: Strategy, problem: Problem, n: int) -> StepsOfMany:
+def several(inner: Strategy, problem: Problem, n: int) -> StepsOf[list[Choice]]:
     """Answers of a strategy to the same problem, each drawn anew.
 
     Of single drafts all are samples of one prompt, which is computed once.

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from foreknown.strategies.strategy import Ask, Draft, Problem
+from foreknown.strategies.strategy import Ask, Draft, Problem, StepsOf
 from foreknown.strategies.templates import Templates
 
 GRADE_TOKENS = 16
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 
-def judged(
-    problem: Problem, answers: Sequence[str], templates: Templates
-) -> Generator[Sequence[Ask], Sequence[Sequence[Draft]], list[float]]:
+def judged(problem: Problem, answers: Sequence[str], templates: Templates) -> StepsOf[list[float]]:
     """Grades of answers to a problem, from 0 to 1; -1 where none was given.
 
     All are asked for at once, greedily.

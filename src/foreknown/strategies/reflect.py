@@ -7,11 +7,19 @@ those that stay cost a fraction; what was read before is found computed.
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 
 from foreknown.strategies.direct import direct
-from foreknown.strategies.strategy import Ask, Choice, Draft, Part, Problem, Steps, Strategy
+from foreknown.strategies.strategy import (
+    Ask,
+    Choice,
+    Draft,
+    Part,
+    Problem,
+    Steps,
+    StepsOf,
+    Strategy,
+)
 from foreknown.strategies.templates import Templates
 
 NOTHING = re.compile(r"\W*nothing\W*", re.IGNORECASE)
@@ -50,9 +58,7 @@ class Reflect:
         part = Part(f"reflect(rounds={self.rounds})", notes={"stopped": stopped}, parts=parts)
         return replace(best, part=part)
 
-    def _round(
-        self, problem: Problem, text: str
-    ) -> Generator[Sequence[Ask], Sequence[Sequence[Draft]], tuple[Draft, Part]]:
+    def _round(self, problem: Problem, text: str) -> StepsOf[tuple[Draft, Part]]:
         """A revision of a text, and how it came about."""
         said: list[tuple[str, str]] = []
         best = text

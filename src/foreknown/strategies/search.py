@@ -9,13 +9,13 @@ above. Answers from one node share all that was read before, and run in one batc
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from foreknown.strategies.direct import warmed
-from foreknown.strategies.judge import judged
-from foreknown.strategies.strategy import Ask, Choice, Draft, Part, Problem, Steps
+from foreknown.strategies.scores import scored
+from foreknown.strategies.strategy import Ask, Choice, Draft, Part, Problem, Steps, StepsOf
 from foreknown.strategies.templates import Templates
 from foreknown.strategies.verifiers import Verifier
 
@@ -120,16 +120,10 @@ class Search:
         child.visits += 1
         child.total += score
 
-    def _scores(
-        self, problem: Problem, drafts: Sequence[Draft]
-    ) -> Generator[Sequence[Ask], Sequence[Sequence[Draft]], list[float]]:
+    def _scores(self, problem: Problem, drafts: Sequence[Draft]) -> StepsOf[list[float]]:
         """Of drafts, from 0 to 1; what was cut off counts nothing."""
-        if self.by == "judge":
-            scores = yield from judged(problem, [one.text for one in drafts], self.templates)
-        elif self.by == "verifier":
-            assert self.verifier is not None
-            scores = [self.verifier.verify(problem.question, one.text).score for one in drafts]
-        else:
-            scores = [math.exp(min(one.logprob, 0.0)) for one in drafts]
+        scores = yield from scored(problem, drafts, self.by, self.verifier, self.templates)
+        if self.by == "logprob":
+            scores = [math.exp(min(score, 0.0)) for score in scores]
         pairs = zip(drafts, scores, strict=True)
         return [max(score, 0.0) if draft.is_whole else 0.0 for draft, score in pairs]

@@ -1,7 +1,7 @@
 """What a strategy is: a generator that asks for drafts, is given them, and chooses at the end.
 
     (drafts,) = yield [Ask("answers", problem, samples=8)]
-    return Choice(drafts[3].text, Part("vote(8)", drafts))
+    return Choice(drafts[3].text, drafts[3].logprob, True, Part("vote(8)", drafts))
 
 It knows nothing of engines, clocks and servers. So it does the same alone and under load, and it
 can be rehearsed: given drafts that nobody wrote, as long as they may be, it asks for what it would
@@ -154,10 +154,9 @@ class Choice:
     part: Part
 
 
-_Steps = Generator[Sequence[Ask], Sequence[Sequence[Draft]], T]
-Steps = _Steps[Choice]
-"""Yields what it asks for, all at once; is sent the drafts of each; returns a choice."""
-StepsOfMany = _Steps[list[Choice]]
+StepsOf = Generator[Sequence[Ask], Sequence[Sequence[Draft]], T]
+"""Yields what it asks for, all at once; is sent the drafts of each; returns what came of it."""
+Steps = StepsOf[Choice]
 
 
 class Strategy(Protocol):
@@ -166,7 +165,7 @@ class Strategy(Protocol):
     def __call__(self, problem: Problem) -> Steps: ...
 
 
-def together(courses: Iterable[Steps]) -> StepsOfMany:
+def together(courses: Iterable[Steps]) -> StepsOf[list[Choice]]:
     """Strategies side by side: what all of them ask for next is asked for at once."""
     running = dict(enumerate(courses))
     choices: dict[int, Choice] = {}

@@ -12,7 +12,7 @@ from foreknown.strategies.answers import final_answer
 from foreknown.strategies.direct import direct, several
 from foreknown.strategies.strategy import Choice, Part, Problem, Steps, Strategy
 from foreknown.strategies.verifiers import Verifier
-from foreknown.strategies.votes import Ballot, majority, tally
+from foreknown.strategies.votes import Ballot, tally
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class Vote:
     def __call__(self, problem: Problem) -> Steps:
         choices = yield from several(self.inner, problem, self.n)
         ballots = [self._ballot(problem, choice) for choice in choices]
-        elected = majority(ballots)
-        best = max(elected.members, key=lambda place: (ballots[place].weight, -place))
+        tallies = tally(ballots)
+        best = max(tallies[0].members, key=lambda place: (ballots[place].weight, -place))
         votes = [
             {"answer": one.answer, "votes": one.votes, "weight": round(one.weight, 4)}
-            for one in tally(ballots)
+            for one in tallies
         ]
         notes = {"votes": votes, "chosen": best}
         chosen = choices[best]
