@@ -33,8 +33,8 @@ LEAST_TOKENS = 16
 def problems(most_tokens: int) -> list[Passage]:
     """Conversations about problems that the bundled model was never shown; replies are judged."""
     sys.path.append(str(ROOT))  # training/ lies beside benchmarks/
+    from foreknown.evaluation.problems import KINDS, draw
     from training.chat_format import conversation, lesson
-    from training.problems import KINDS, draw
 
     tokenizer = open_checkpoint(BUNDLED).tokenizer.backend
     lessons = (

@@ -24,6 +24,7 @@ HOUSE = (
     "strategies",
     "server",
     "report",
+    "evaluation",
     "cli",
 )
 EVERYONES = {"errors"}

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from foreknown.evaluation.problems import KINDS, Message, Problem, draw
 from training.chat_format import Lesson, conversation, lesson
-from training.problems import KINDS, Message, Problem, draw
 
 _POOL_CONVERSATIONS = 1024
 _TURNS = ((1, 2, 4, 8), (90, 6, 3, 1))

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import torch
 
+from foreknown.evaluation.problems import KINDS, Message, Problem, draw
 from training.chat_format import prompt_text
 from training.decode import Decoder
-from training.problems import KINDS, Message, Problem, draw
 
 SEED = 2026
 _CHECK = "Check your answer and correct it if it is wrong."

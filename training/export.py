@@ -22,10 +22,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from foreknown.evaluation.problems import Message
 from training import snapshot
 from training.chat_format import CHAT_TEMPLATE, END, END_OF_TEXT, START, prompt_text
 from training.model import Llama, Shape
-from training.problems import Message
 
 # float32 against float32 in another order of additions; logits are of the order of ten.
 _TOLERANCE = 2e-4

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from foreknown.evaluation.problems import KINDS, draw
 from training.chat_format import END, END_OF_TEXT, START, opening
-from training.problems import KINDS, draw
 
 VOCABULARY = 2048
 _SAMPLES_PER_KIND = 6000

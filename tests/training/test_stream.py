@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
+from foreknown.evaluation.problems import KINDS, Message, draw
 from training.batches import batches
 from training.chat_format import END, START, Lesson, lesson
-from training.problems import KINDS, Message, draw
 
 _BUNDLED = Path(__file__).parents[2] / "src/foreknown/bundled/tokenizer.json"
 

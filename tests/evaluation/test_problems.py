@@ -6,11 +6,17 @@ from random import Random
 
 import pytest
 
-from training.problems import KINDS, draw
-from training.problems.equations import careful_equation, chains_in, evaluate, final_answer, holds
-from training.problems.review import _wrong_draft
-from training.problems.split import split_of
-from training.problems.stories import story
+from foreknown.evaluation.problems import KINDS, draw
+from foreknown.evaluation.problems.equations import (
+    careful_equation,
+    chains_in,
+    evaluate,
+    final_answer,
+    holds,
+)
+from foreknown.evaluation.problems.review import _wrong_draft
+from foreknown.evaluation.problems.split import split_of
+from foreknown.evaluation.problems.stories import story
 
 _COUNT = 200
 _EVERY_KIND = pytest.mark.parametrize("name", sorted(KINDS))

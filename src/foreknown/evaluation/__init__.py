@@ -1,0 +1,1 @@
+"""Accuracy by what it takes: tasks with exact checkers, and strategies measured on them."""
