@@ -35,6 +35,12 @@ FK_EXPORT int different(const int32_t *sums, const uint8_t *codes, const int32_t
         count += memcmp(&a, &b, sizeof a) != 0;
         const fk_u8x64 d = fk_low_codes(c), e = fk_low_codes_meaning(c);
         count += memcmp(&d, &e, sizeof d) != 0;
+        const int8_t *four = (const int8_t *)(x + i);
+        const int32_t pair = (uint16_t)four[0] | (uint32_t)(uint16_t)four[1] << 16;
+        const fk_i16x32 wide = (fk_i16x32)c >> 8;
+        a = fk_dot_pairs(sum, wide, pair);
+        b = fk_dot_pairs_meaning(sum, wide, pair);
+        count += memcmp(&a, &b, sizeof a) != 0;
         const fk_f32x16 table = __builtin_convertvector(sum, fk_f32x16);
         const fk_f32x16 u = fk_lookup16(table, sum), v = fk_lookup16_meaning(table, sum);
         count += memcmp(&u, &v, sizeof u) != 0;

@@ -137,6 +137,23 @@ INSTRUCTIONS = (
         ),
     ),
     Instruction(
+        "fk_dot_pairs",
+        "fk_i32x16",
+        "fk_i32x16 sum, fk_i16x32 codes, int32_t x",
+        """const int16_t *b = (const int16_t *)&x;
+    for (int i = 0; i < 16; i++) sum[i] += codes[2 * i] * b[0] + codes[2 * i + 1] * b[1];
+    return sum;""",
+        (
+            (
+                AVX2,
+                """__m256i *s = (__m256i *)&sum;
+    const __m256i *c = (const __m256i *)&codes, b = _mm256_set1_epi32(x);
+    for (int i = 0; i < 2; i++) s[i] = _mm256_add_epi32(s[i], _mm256_madd_epi16(c[i], b));
+    return sum;""",
+            ),
+        ),
+    ),
+    Instruction(
         "fk_load_f16x16",
         "fk_f32x16",
         "const uint16_t *p",

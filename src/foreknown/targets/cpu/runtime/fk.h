@@ -20,6 +20,8 @@ enum { FK_BLOCK_TOKENS = 16, FK_LANES = 16 };
 typedef float fk_f32x16 __attribute__((vector_size(64), aligned(4)));
 typedef uint32_t fk_u32x16 __attribute__((vector_size(64), aligned(4)));
 typedef uint16_t fk_u16x16 __attribute__((vector_size(32), aligned(2)));
+typedef int16_t fk_i16x32 __attribute__((vector_size(64), aligned(2)));
+typedef int16_t fk_i16x16 __attribute__((vector_size(32), aligned(2)));
 typedef int32_t fk_i32x16 __attribute__((vector_size(64), aligned(4)));
 typedef int8_t fk_i8x16 __attribute__((vector_size(16), aligned(1)));
 typedef uint8_t fk_u8x64 __attribute__((vector_size(64), aligned(1)));

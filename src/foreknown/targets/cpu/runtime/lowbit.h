@@ -50,6 +50,16 @@ FK_INLINE int32_t fk_four_codes(const int8_t *p) {
     return v;
 }
 
+/* A row of a panel's outputs, as far as there are any. */
+FK_INLINE void fk_store_panel(float *y, const fk_f32x16 *total, int outputs) {
+    for (int p = 0; p < FK_PANEL_LANES; p++) {
+        float *out = y + (size_t)p * FK_LANES;
+        const int left = outputs - p * FK_LANES;
+        if (left >= FK_LANES) fk_store16(out, total[p]);
+        else if (left > 0) memcpy(out, &total[p], (size_t)left * sizeof(float));
+    }
+}
+
 /* One panel against `tokens` rows. bits, group and tokens are constants where it is called.
  * `next` is the panel to come if it should be asked for now, else null: with few rows the
  * processor fetches ahead by itself; with many it is busy for too long to keep its stream. */
@@ -110,13 +120,84 @@ FK_INLINE void fk_lowbit_tile(const char *panel, int bits, int group, struct fk_
             }
         }
     }
-    for (int t = 0; t < tokens; t++)
+    for (int t = 0; t < tokens; t++) fk_store_panel(y + (size_t)t * y_stride, total[t], outputs);
+}
+
+/* Many rows where bytes are not multiplied in one instruction: codes of a group are widened to 16
+ * bits once for all rows, in pairs of every other k, which cost one multiplication and one addition
+ * each. Even k and odd k of four stand in pairs of their own, for that takes two shifts and no
+ * shuffle. */
+enum { FK_MANY_ROWS = 24, FK_MOST_GROUP = 64 };
+
+struct fk_widened {
+    _Alignas(64) fk_i16x32 codes[FK_MOST_GROUP / 4][2][FK_PANEL_LANES]; /* of four k: even, odd */
+    _Alignas(64) int32_t x[FK_MANY_ROWS][2][FK_MOST_GROUP / 4];
+    float of_x[FK_MANY_ROWS];
+    fk_f32x16 scale[FK_PANEL_LANES];
+    _Alignas(64) fk_f32x16 total[FK_MANY_ROWS][FK_PANEL_LANES];
+};
+
+FK_INLINE void fk_widen_codes(struct fk_widened *to, const char *codes, int bits, int group) {
+    for (int j = 0; j < group * bits / 32; j++)
         for (int p = 0; p < FK_PANEL_LANES; p++) {
-            float *out = y + (size_t)t * y_stride + (size_t)p * FK_LANES;
-            const int left = outputs - p * FK_LANES;
-            if (left >= FK_LANES) fk_store16(out, total[t][p]);
-            else if (left > 0) memcpy(out, &total[t][p], (size_t)left * sizeof(float));
+            const fk_u8x64 line = fk_load64(codes + ((size_t)j * FK_PANEL_LANES + (size_t)p) * 64);
+            for (int h = 0; h < 8 / bits; h++) {
+                const fk_u8x64 own = bits == 8 ? line : fk_low_codes(h ? line >> 4 : line);
+                const fk_i16x32 both = (fk_i16x32)(own ^ 128);
+                to->codes[j * (8 / bits) + h][0][p] = both << 8 >> 8;
+                to->codes[j * (8 / bits) + h][1][p] = both >> 8;
+            }
         }
+}
+
+FK_INLINE void fk_widen_row(struct fk_widened *to, struct fk_codes x, int group, int t, int g) {
+    const size_t skip = (size_t)t * x.stride;
+    to->of_x[t] = *(const float *)((const char *)x.scales + skip + 4 * (size_t)g);
+    for (int i = 0; i < group; i += 32) {
+        fk_i16x16 both;
+        memcpy(&both, (const char *)x.codes + skip + (size_t)g * (size_t)group + i, sizeof both);
+        const fk_i16x16 even = both << 8 >> 8, odd = both >> 8;
+        memcpy(&to->x[t][0][i / 4], &even, sizeof even);
+        memcpy(&to->x[t][1][i / 4], &odd, sizeof odd);
+    }
+}
+
+/* Rows from t on; how many is a constant where it is called: as many sums as registers hold. */
+FK_INLINE void fk_lowbit_few(struct fk_widened *of, int group, int t, int rows) {
+    fk_i32x16 sum[2][FK_PANEL_LANES];
+    for (int i = 0; i < rows; i++)
+        for (int p = 0; p < FK_PANEL_LANES; p++) sum[i][p] = (fk_i32x16){0};
+    for (int q = 0; q < group / 4; q++)
+        for (int e = 0; e < 2; e++)
+            for (int i = 0; i < rows; i++)
+                for (int p = 0; p < FK_PANEL_LANES; p++)
+                    sum[i][p] = fk_dot_pairs(sum[i][p], of->codes[q][e][p], of->x[t + i][e][q]);
+    for (int i = 0; i < rows; i++)
+        for (int p = 0; p < FK_PANEL_LANES; p++)
+            of->total[t + i][p] =
+                fk_fma16(__builtin_convertvector(sum[i][p], fk_f32x16),
+                         of->scale[p] * of->of_x[t + i], of->total[t + i][p]);
+}
+
+FK_INLINE void fk_lowbit_many(const char *panel, int bits, int group, struct fk_codes x, float *y,
+                              size_t y_stride, int groups, int outputs, int rows,
+                              const char *next) {
+    struct fk_widened own;
+    for (int t = 0; t < rows; t++)
+        for (int p = 0; p < FK_PANEL_LANES; p++) own.total[t][p] = (fk_f32x16){0};
+    for (int g = 0; g < groups; g++) {
+        const size_t at = (size_t)g * fk_group_bytes(bits, group);
+        for (size_t line = 0; next && line < fk_group_bytes(bits, group); line += 64)
+            __builtin_prefetch(next + at + line, 0, 2);
+        for (int p = 0; p < FK_PANEL_LANES; p++)
+            own.scale[p] = fk_load_f16x16((const uint16_t *)(const void *)(panel + at + p * 32));
+        fk_widen_codes(&own, panel + at + FK_SCALES_BYTES, bits, group);
+        for (int t = 0; t < rows; t++) fk_widen_row(&own, x, group, t, g);
+        for (int t = 0; t + 1 < rows; t += 2) fk_lowbit_few(&own, group, t, 2);
+        if (rows % 2) fk_lowbit_few(&own, group, rows - 1, 1);
+    }
+    for (int t = 0; t < rows; t++)
+        fk_store_panel(y + (size_t)t * y_stride, own.total[t], outputs);
 }
 
 /* How panels [first, last) of one matrix are gone over, as the plan chose it: tiles of at most
@@ -126,7 +207,17 @@ struct fk_tiling {
 };
 
 typedef void fk_tile_function(const char *panel, struct fk_codes x, float *y, size_t y_stride,
-                              int groups, int outputs, const char *next);
+                              int groups, int outputs, int rows, const char *next);
+
+/* Rows of a tile at most, and how many of them have a function of their own: as many as the
+ * registers hold sums of. The last function is for all that have none. */
+#if defined(__AVX512F__)
+enum { FK_TILE_ROWS = 8, FK_TILES = 8 };
+#elif defined(__AVX2__)
+enum { FK_TILE_ROWS = FK_MANY_ROWS, FK_TILES = 3 };
+#else
+enum { FK_TILE_ROWS = 3, FK_TILES = 3 };
+#endif
 
 FK_INLINE void fk_lowbit(const char *w, int bits, int group, fk_tile_function *const *tiles,
                          const struct fk_tiling plan, struct fk_codes x, float *y, size_t y_stride,
@@ -148,31 +239,29 @@ FK_INLINE void fk_lowbit(const char *w, int bits, int group, fk_tile_function *c
                         (const int32_t *)(const void *)((const char *)x.starts + skip), x.stride};
                     const char *panel = w + (size_t)p * panel_bytes;
                     const int ask = by_panel && tokens > 3 && j == pieces - 1 && p + 1 < end;
-                    tiles[rows - 1](panel, own, y + (size_t)from * y_stride + p * FK_PANEL_ROWS,
-                                    y_stride, width / group, outputs - p * FK_PANEL_ROWS,
-                                    ask ? panel + panel_bytes : NULL);
+                    tiles[rows < FK_TILES ? rows - 1 : FK_TILES - 1](
+                        panel, own, y + (size_t)from * y_stride + p * FK_PANEL_ROWS, y_stride,
+                        width / group, outputs - p * FK_PANEL_ROWS, rows,
+                        ask ? panel + panel_bytes : NULL);
                 }
     }
 }
 
-/* Rows of a tile at most: as many sums as the registers hold. */
-#if defined(__AVX512F__)
-enum { FK_TILE_ROWS = 8 };
-#elif defined(__aarch64__)
-enum { FK_TILE_ROWS = 3 };
-#else
-enum { FK_TILE_ROWS = 2 };
-#endif
-
-#define FK_LOWBIT_TILE(bits, group, rows)                                                        \
-    static void fk_tile_##bits##_##group##_##rows(const char *panel, struct fk_codes x, float *y, \
-                                                  size_t y_stride, int groups, int outputs,      \
-                                                  const char *next) {                            \
-        if (next) fk_lowbit_tile(panel, bits, group, x, y, y_stride, groups, outputs, rows, next); \
-        else fk_lowbit_tile(panel, bits, group, x, y, y_stride, groups, outputs, rows, NULL);    \
+#define FK_LOWBIT_TILE(bits, group, count)                                                        \
+    static void fk_tile_##bits##_##group##_##count(const char *panel, struct fk_codes x, float *y, \
+                                                   size_t y_stride, int groups, int outputs,      \
+                                                   int rows, const char *next) {                  \
+        if (next) fk_lowbit_tile(panel, bits, group, x, y, y_stride, groups, outputs, count, next); \
+        else fk_lowbit_tile(panel, bits, group, x, y, y_stride, groups, outputs, count, NULL);    \
+    }
+#define FK_LOWBIT_MANY(bits, group)                                                               \
+    static void fk_tile_##bits##_##group##_many(const char *panel, struct fk_codes x, float *y,   \
+                                                size_t y_stride, int groups, int outputs,         \
+                                                int rows, const char *next) {                     \
+        fk_lowbit_many(panel, bits, group, x, y, y_stride, groups, outputs, rows, next);          \
     }
 
-/* Tiles of 1 to FK_TILE_ROWS rows for one format; the generator asks for each format once. */
+/* The tiles of one format; the generator asks for each format once. */
 #if defined(__AVX512F__)
 #define FK_LOWBIT_TILES(bits, group)                                                              \
     FK_LOWBIT_TILE(bits, group, 1) FK_LOWBIT_TILE(bits, group, 2) FK_LOWBIT_TILE(bits, group, 3)   \
@@ -182,6 +271,12 @@ enum { FK_TILE_ROWS = 2 };
         fk_tile_##bits##_##group##_1, fk_tile_##bits##_##group##_2, fk_tile_##bits##_##group##_3,  \
         fk_tile_##bits##_##group##_4, fk_tile_##bits##_##group##_5, fk_tile_##bits##_##group##_6,  \
         fk_tile_##bits##_##group##_7, fk_tile_##bits##_##group##_8};
+#elif defined(__AVX2__)
+#define FK_LOWBIT_TILES(bits, group)                                                              \
+    FK_LOWBIT_TILE(bits, group, 1) FK_LOWBIT_TILE(bits, group, 2) FK_LOWBIT_MANY(bits, group)      \
+    static fk_tile_function *const fk_tiles_##bits##_##group[] = {                                 \
+        fk_tile_##bits##_##group##_1, fk_tile_##bits##_##group##_2,                                \
+        fk_tile_##bits##_##group##_many};
 #else
 #define FK_LOWBIT_TILES(bits, group)                                                              \
     FK_LOWBIT_TILE(bits, group, 1) FK_LOWBIT_TILE(bits, group, 2) FK_LOWBIT_TILE(bits, group, 3)   \
