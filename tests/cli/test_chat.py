@@ -98,3 +98,91 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(
     assert ran.status == 0
     stopped, whole = ran.out.splitlines()[:2]
     assert 0 < len(stopped) < len(whole)
+
+
+def test_a_strategy_answers_the_whole_conversation(
+    foreknown: Foreknown,
+    bundled_artifact: Path,
+    typed: Callable[[str], None],
+    conversations: list[list[tuple[str, str]]],
+) -> None:
+    typed("Who are you?\nAnd again?\n")
+    strategy = ("--strategy", "vote(3)", "--max-tokens", 24, "--seed", 5)
+    ran = foreknown("chat", bundled_artifact, *strategy)
+    assert ran.status == 0, ran.err
+    first, _ = ran.out.splitlines()
+    user, again = ("user", "Who are you?"), ("user", "And again?")
+    assert [user, ("assistant", first), again] in conversations
+    alone = foreknown("run", bundled_artifact, "--prompt", "Who are you?", *strategy)
+    assert alone.out == first + "\n"
+    assert ran.err == "", "what was done is for people at a terminal"
+
+
+def test_what_a_strategy_did_is_said_at_a_terminal(
+    foreknown: Foreknown,
+    bundled_artifact: Path,
+    typed: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    typed("Who are you?\n")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    few = ("--max-tokens", 24, "--budget-tokens", 50)
+    ran = foreknown("chat", bundled_artifact, "--strategy", "vote(8)", *few)
+    assert ran.status == 0
+    assert "vote(n=2): " in ran.err
+    assert "at most 48 tokens" in ran.err
+    assert "vote(8) did not fit the budget" in ran.err
+
+
+def test_ctrl_c_ends_a_strategy_with_the_best_so_far(
+    foreknown: Foreknown,
+    bundled_artifact: Path,
+    typed: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps, step = 0, Engine.step
+
+    def interrupted(self: Engine) -> Any:
+        nonlocal steps
+        steps += 1
+        if steps == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self)
+
+    monkeypatch.setattr(Engine, "step", interrupted)
+    typed("Who are you?\n/reset\nWho are you?\n")
+    strategy = ("--strategy", "vote(2)", "--max-tokens", 16, "--ignore-eos", "--seed", 5)
+    ran = foreknown("chat", bundled_artifact, *strategy)
+    assert ran.status == 0
+    stopped, whole = ran.out.splitlines()[:2]
+    assert 0 < len(stopped) < len(whole)
+
+
+def test_a_conversation_that_is_too_long_for_a_strategy_is_said(
+    foreknown: Foreknown, bundled_artifact: Path, typed: Callable[[str], None]
+) -> None:
+    typed("word " * 3000 + "\nHi\n")
+    ran = foreknown("chat", bundled_artifact, "--max-tokens", 2, "--strategy", "vote(2)")
+    assert ran.status == 0
+    assert "prompt has" in ran.err
+    assert "/reset" in ran.err
+    assert len(ran.out.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--strategy", "think"),
+        ("--strategy", "best_of(by=verifier)"),
+        ("--strategy", "vote", "--verifier", "luck"),
+        ("--strategy", "vote", "--deadline-ms", -1),
+    ],
+)
+def test_a_strategy_that_makes_no_sense_is_refused_at_once(
+    refused: Callable[..., str],
+    bundled_artifact: Path,
+    typed: Callable[[str], None],
+    words: tuple[object, ...],
+) -> None:
+    typed("Hi\n")
+    assert refused("chat", bundled_artifact, *words)

@@ -29,10 +29,10 @@ def ask(foreknown: Foreknown, bundled_artifact: Path) -> Callable[..., dict[str,
 
 def test_the_record_has_what_is_documented(ask: Callable[..., dict[str, Any]]) -> None:
     record = ask("vote(4)")
-    assert list(record) == ["text", "whole", "strategy", "forecast", "actual", "trace"]
+    assert list(record) == ["text", "strategy", "forecast", "actual", "trace", "timeline"]
     assert record["strategy"]["asked"] == "vote(4)"
     assert record["strategy"]["fits"] is True
-    assert record["whole"] is True
+    assert record["strategy"]["whole"] is True
     assert (
         set(record["forecast"]) == set(record["actual"]) == {"total_ms", "tokens", "joules", "usd"}
     )

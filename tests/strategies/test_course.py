@@ -14,7 +14,7 @@ from foreknown.strategies.budget import Budget, fitted
 from foreknown.strategies.compose import Kit, built
 from foreknown.strategies.conduct import conduct
 from foreknown.strategies.cost import Cost, cost
-from foreknown.strategies.course import Course
+from foreknown.strategies.course import Course, parse_reach
 from foreknown.strategies.expression import Call, parse
 from foreknown.strategies.strategy import Problem
 from tests.engine.reality import Linear, Reality, new_reality
@@ -123,6 +123,35 @@ def test_what_there_is_no_room_for_comes_back_empty(library: ctypes.CDLL) -> Non
     assert choice.part.record()["stopped"] == "cut short"
 
 
+@settings(max_examples=40, deadline=None)
+@given(text=st.sampled_from(STRATEGIES), seconds=st.floats(0.01, 2))
+def test_what_came_in_time_comes_again_by_its_reach(
+    library: ctypes.CDLL, text: str, seconds: float
+) -> None:
+    strategy = built(parse(text), Kit())
+    course = Course(strategy, asked(40), prompt_ids, CONTEXT)
+    first = conduct(new(library).engine, course, seconds=seconds)
+    bound = None if course.reach is None else parse_reach(str(course.reach))
+    engine = new(library).engine
+    engine.add_samples(Course(strategy, asked(30), prompt_ids, CONTEXT, name="other").begin()[0])
+    again = Course(strategy, asked(40), prompt_ids, CONTEXT, bound=bound)
+    assert conduct(engine, again) == first
+    assert again.reach == course.reach
+
+
+@pytest.mark.parametrize("text", ["", "3", "3:", ":1", "x:1", "1:-,", "1:1.5", "1:²", "9" * 99_999])
+def test_what_is_no_reach(text: str) -> None:
+    with pytest.raises(RequestError, match="reach"):
+        parse_reach(text)
+
+
+def test_a_reach_of_another_strategy(library: ctypes.CDLL) -> None:
+    strategy = built(parse("vote(4)"), Kit())
+    course = Course(strategy, asked(), prompt_ids, CONTEXT, bound=parse_reach("1:3,-"))
+    with pytest.raises(RequestError, match="2 drafts in round 1, where this strategy has 4"):
+        course.begin()
+
+
 # Budgets
 
 
@@ -149,10 +178,10 @@ def test_the_most_that_fits_is_done(seconds: float, tokens: int) -> None:
         n, rounds = (
             int(str(one).split(f"{name}=")[1].split(",")[0].rstrip(")")) for name in ("n", "rounds")
         )
-        return Cost(0.1 * n + 0.3 * rounds, 50 * n + 20 * rounds, 1 + 3 * rounds)
+        return Cost((0.1 * n + 0.3 * rounds,), 50 * n + 20 * rounds)
 
     plan = fitted(parse("reflect(vote(n=16), rounds=4)"), cost_of, seconds, tokens)
-    least = Cost(0.4, 70, 4)
+    least = Cost((0.4,), 70)
     assert plan.fits == (least.seconds <= seconds and least.n_tokens <= tokens)
     if plan.fits:
         assert plan.cost.seconds <= seconds

@@ -12,6 +12,7 @@ from types import FrameType
 from foreknown.cli.arguments import add_model, add_threads
 from foreknown.cli.models import Model, open_model
 from foreknown.cli.sampling import add_sampling, sampling_params
+from foreknown.cli.strategy import add_strategy, print_line, strategy_answer, strategy_wishes
 from foreknown.errors import RequestError
 
 PROMPT, HELP = "you> ", "/reset forgets the conversation, /quit ends, Ctrl-C stops an answer"
@@ -21,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     parser.add_argument("--system", metavar="TEXT", help="a system message to begin with")
     add_sampling(parser)
+    add_strategy(parser, is_recorded=False)
     add_threads(parser)
 
 
@@ -35,8 +37,9 @@ def run(args: argparse.Namespace) -> int:
                 where=str(model.artifact.directory),
                 remedy="foreknown run continues a text",
             )
-        params = sampling_params(args, model.checkpoint.generation)  # refused now, not mid-way
-        del params
+        sampling_params(args, model.checkpoint.generation)  # refused now, not mid-way
+        if args.strategy is not None:
+            strategy_wishes(args)
         beginning = [{"role": "system", "content": args.system}] if args.system else []
         history = list(beginning)
         if at_terminal:
@@ -66,7 +69,7 @@ def _turn(model: Model, args: argparse.Namespace, history: list[dict[str, str]],
     """Answer one line; what the answer was, even if stopped, becomes part of the conversation."""
     asked = [*history, {"role": "user", "content": line}]
     try:
-        answer = _answer(model, args, asked)
+        answer = (_answer if args.strategy is None else _best_answer)(model, args, asked)
     except RequestError as error:
         # the conversation has become too long, or the template refuses it: the program goes on
         print(f"error: {error}\n  /reset begins a new conversation", file=sys.stderr)
@@ -90,6 +93,16 @@ def _answer(model: Model, args: argparse.Namespace, messages: list[dict[str, str
     sys.stdout.write("\n")
     sys.stdout.flush()
     return "".join(pieces)
+
+
+def _best_answer(model: Model, args: argparse.Namespace, messages: list[dict[str, str]]) -> str:
+    """By a strategy; if it is stopped, the best so far."""
+    with _interruptible() as stopped:
+        came = strategy_answer(args, model, messages, is_stopped=stopped)
+    print(came.choice.text, flush=True)
+    if sys.stderr.isatty():
+        print_line(came)
+    return came.choice.text
 
 
 class _Stopped:

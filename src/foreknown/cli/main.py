@@ -24,6 +24,7 @@ COMMANDS = {
     "forecast": "what a case will take: time, memory, energy, price; or what keeps an objective",
     "inspect": "show what was compiled: graph, phases, memory, C, assembly",
     "simulate": "serve a trace of requests on the virtual clock, and say how it goes",
+    "evaluate": "how often strategies are right on tasks, and what that takes",
     "bench": "measure a model against this machine's limits",
     "coverage": "which model types of the installed transformers compile exactly",
     "calibrate": "measure this machine once, for forecasts",

@@ -77,6 +77,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_false",
         help="refuse requests with a deadline or another objective: all take what is left",
     )
+    better = parser.add_argument_group("better answers, where a request names a strategy")
+    better.add_argument(
+        "--verifier", metavar="TEXT", help="what says how good an answer is; see `run --verifier`"
+    )
+    better.add_argument(
+        "--allow-code", action="store_true", help="verifiers may run code that the model wrote"
+    )
+    better.add_argument(
+        "--templates", type=Path, metavar="FILE", help="TOML: what models are asked"
+    )
     operation = parser.add_argument_group("operation")
     operation.add_argument(
         "--shutdown-seconds",
@@ -102,6 +112,7 @@ def run(args: argparse.Namespace) -> int:
         raise RequestError(
             f"serving needs the package {error.name}", remedy="pip install 'foreknown[serve]'"
         ) from None
+    from foreknown.api import new_kit
     from foreknown.server.app import make_app
     from foreknown.server.engine_thread import EngineThread
     from foreknown.server.hosting import load_models
@@ -127,6 +138,7 @@ def run(args: argparse.Namespace) -> int:
         limits=_limits(args),
         log_bodies=args.log_bodies,
         promises=args.promises,
+        kit=new_kit(args.verifier, args.templates, allow_code=args.allow_code),
     )
     host, port = listening.getsockname()[:2]
     open_to_all = args.host not in (LOOPBACK, "::1", "localhost") and not keys

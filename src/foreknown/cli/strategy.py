@@ -1,32 +1,52 @@
-"""Better answers, as options of `run`: what is spent on them, and how."""
+"""Better answers, as options of `run` and `chat`: what is spent on them, and how."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foreknown.api import Model, Prompt, new_kit
 from foreknown.cli.arguments import whole
-from foreknown.cli.models import Model, told_price
+from foreknown.cli.auto import add_auto, auto_choice
 from foreknown.cli.sampling import sampling_params
 
 if TYPE_CHECKING:
-    from foreknown.strategies.answer import Answer, Terms
+    from foreknown.strategies.answer import Answer
+    from foreknown.strategies.budget import Budget
     from foreknown.strategies.compose import Kit
-    from foreknown.strategies.strategy import Problem
-
-DRAFT_SHARE = 4
-"""A draft has this part of the context at most, where nobody says --max-tokens: others follow."""
+    from foreknown.strategies.course import Reach
+    from foreknown.strategies.expression import Call
 
 
-def add_strategy(parser: argparse.ArgumentParser) -> None:
+def add_strategy(parser: argparse.ArgumentParser, *, is_recorded: bool = True) -> None:
+    """What better answers may take; and, where one record is made of them, its own options."""
     group = parser.add_argument_group("better answers")
     group.add_argument(
-        "--strategy", metavar="TEXT", help='as in "vote(8)" or "reflect(vote(4), rounds=2)"'
+        "--strategy",
+        metavar="TEXT",
+        help='as in "vote(8)" or "reflect(vote(4), rounds=2)"; "auto": the best one by what '
+        "foreknown evaluate measured",
     )
+    add_auto(group)
+    add_kit(group)
+    group.add_argument("--deadline-ms", type=float, metavar="X", help="until the answer")
+    group.add_argument("--budget-tokens", type=whole(1), metavar="N", help="of all drafts together")
+    group.add_argument("--budget-joules", type=float, metavar="X", help="drawn meanwhile")
+    group.add_argument("--budget-usd", type=float, metavar="X", help="paid meanwhile")
+    if not is_recorded:
+        return
+    group.add_argument(
+        "--reach", metavar="TEXT", help="as a record has it: stop there, to have its answer again"
+    )
+    group.add_argument("--trace", action="store_true", help="with --json: how it came about")
+
+
+def add_kit(group: argparse._ActionsContainer) -> None:
+    """What strategies use beside their arguments."""
     group.add_argument(
         "--verifier",
         metavar="TEXT",
@@ -36,70 +56,80 @@ def add_strategy(parser: argparse.ArgumentParser) -> None:
         "--allow-code", action="store_true", help="verifiers may run code that the model wrote"
     )
     group.add_argument("--templates", type=Path, metavar="FILE", help="TOML: what models are asked")
-    group.add_argument("--deadline-ms", type=float, metavar="X", help="until the answer")
-    group.add_argument("--budget-tokens", type=whole(1), metavar="N", help="of all drafts together")
-    group.add_argument("--budget-joules", type=float, metavar="X", help="drawn meanwhile")
-    group.add_argument("--budget-usd", type=float, metavar="X", help="paid meanwhile")
-    group.add_argument("--trace", action="store_true", help="with --json: how it came about")
 
 
 def run_strategy(args: argparse.Namespace, model: Model, prompt: str) -> None:
     """Answer a prompt by --strategy, and print what came."""
-    from foreknown.strategies.answer import answer
-    from foreknown.strategies.budget import Budget
-    from foreknown.strategies.expression import parse
+    from foreknown.strategies.course import parse_reach
 
-    budget = Budget(args.deadline_ms, args.budget_tokens, args.budget_joules, args.budget_usd)
-    call, kit, terms = parse(args.strategy), _kit(args), _terms(args, model)
-    came = answer(model.engine, call, kit, _problem(args, model, prompt), budget, terms)
+    bound = None if args.reach is None else parse_reach(args.reach)
+    came = strategy_answer(args, model, prompt, raw=args.raw, bound=bound)
     if args.json:
-        print(json.dumps(came.record(terms, trace=args.trace)))
+        print(json.dumps(came.record(model.terms(raw=args.raw), trace=args.trace)))
         return
     print(came.choice.text, flush=True)
     if args.stats or sys.stderr.isatty():
         _print_stats(came)
 
 
-def _kit(args: argparse.Namespace) -> Kit:
-    from foreknown.strategies.compose import Kit
-    from foreknown.strategies.templates import Templates, read_templates
-    from foreknown.strategies.verifiers import parse_verifier
+def strategy_answer(
+    args: argparse.Namespace,
+    model: Model,
+    prompt: Prompt,
+    *,
+    raw: bool = False,
+    bound: Reach | None = None,
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> Answer:
+    """The answer of --strategy to a text or a conversation.
 
-    verifier = None
-    if args.verifier is not None:
-        verifier = parse_verifier(args.verifier, allow_code=args.allow_code)
-    templates = Templates() if args.templates is None else read_templates(args.templates)
-    return Kit(verifier, templates, args.allow_code)
+    Args:
+        raw, bound, is_stopped: see `foreknown.api.Model.generate` and `answer`.
 
+    Raises:
+        RequestError: an option makes no sense, or the prompt is too long.
+    """
+    from foreknown.strategies.answer import answer
+    from foreknown.strategies.auto import AUTO
 
-def _terms(args: argparse.Namespace, model: Model) -> Terms:
-    from foreknown.report.host import known_host
-    from foreknown.strategies.answer import Terms
-
-    machine, checkpoint = known_host(model.threads), model.checkpoint
-
-    def prompt_ids(problem: Problem) -> list[int]:
-        if args.raw or checkpoint.chat_template is None:
-            return checkpoint.tokenizer.encode(problem.question + problem.begun)
-        begun = checkpoint.tokenizer.encode(problem.begun, add_special_tokens=False)
-        return model.prompt_ids(problem.messages) + begun
-
-    return Terms(
-        prompt_ids,
-        model.engine.capacity,
-        told_price(model.artifact, model.threads),
-        machine.busy_watts,
-        machine.usd_per_hour,
-    )
-
-
-def _problem(args: argparse.Namespace, model: Model, prompt: str) -> Problem:
-    from foreknown.strategies.strategy import Problem
-
+    call, kit, budget = strategy_wishes(args)
     params = sampling_params(args, model.checkpoint.generation)
-    most = params.max_tokens or max(model.engine.capacity.context // DRAFT_SHARE, 1)
-    params = replace(params, seed=params.seed or 0, max_tokens=most)
-    return Problem(({"role": "user", "content": prompt},), params)
+    problem, terms = model.problem(prompt, params, raw=raw), model.terms(raw=raw)
+    if call.name == AUTO:
+        call, kit, problem = auto_choice(args, model, kit, problem, budget, terms)
+    return answer(model.engine, call, kit, problem, budget, terms, bound, is_stopped)
+
+
+def strategy_wishes(args: argparse.Namespace) -> tuple[Call, Kit, Budget]:
+    """What the options ask for.
+
+    Raises:
+        RequestError: one of them makes no sense.
+    """
+    from foreknown.strategies.auto import AUTO
+    from foreknown.strategies.budget import Budget
+    from foreknown.strategies.compose import built
+    from foreknown.strategies.expression import bind, parse
+
+    budget = Budget(args.deadline_ms, args.budget_tokens, args.budget_joules, args.budget_usd)
+    kit = new_kit(args.verifier, args.templates, allow_code=args.allow_code)
+    call = parse(args.strategy)
+    if call.name == AUTO:
+        bind(call, ())
+    else:
+        built(call, kit)
+    return call, kit, budget
+
+
+def print_line(came: Answer) -> None:
+    """For people who go on talking: what was done, in a line."""
+    from foreknown.report.objectives import ms_text
+
+    cost = came.plan.cost
+    took = f"{came.n_tokens:,} tokens, {ms_text(1e3 * came.seconds)}"
+    most = f"{cost.n_tokens:,} tokens, {ms_text(1e3 * cost.seconds)}"
+    sys.stderr.write(f"{came.plan.call}: {took} (at most {most})\n")
+    _print_shortage(came)
 
 
 def _print_stats(came: Answer) -> None:
@@ -115,6 +145,11 @@ def _print_stats(came: Answer) -> None:
     table.row("rounds", f"{cost.n_rounds:,}", f"{came.n_rounds:,}")
     sys.stderr.write("\n")
     table.print(sys.stderr)
+    _print_shortage(came)
+
+
+def _print_shortage(came: Answer) -> None:
+    """What did not fit the budget, if anything."""
     if came.asked != came.plan.call:
         sys.stderr.write(f"{came.asked} did not fit the budget; {came.plan.call} was done\n")
     if not came.plan.fits:

@@ -42,7 +42,7 @@ from foreknown.engine.step_times import StepTimes, told_by
 from foreknown.engine.step_watch import StepWatch
 from foreknown.errors import ForeknownError, RequestError
 from foreknown.graph.batch import BLOCK_TOKENS
-from foreknown.plan.price import Price
+from foreknown.plan.price import Price, StepShape
 
 
 class Engine:
@@ -148,6 +148,12 @@ class Engine:
             step_seconds=self._step_seconds,
             step_tokens=self._step_tokens,
         )
+
+    def company(self) -> StepShape:
+        """What a step has beside a newcomer: a token of all that run; from any thread."""
+        with self._lock:
+            contexts = [sequence.n_tokens for sequence in self.scheduler.running]
+        return StepShape(len(contexts), len(contexts), sum(contexts), sum(contexts))
 
     def check(self, request: Request) -> None:
         """Whether a request can be served; may be asked from any thread.

@@ -183,6 +183,16 @@ def promise_record(promise: Promise) -> dict[str, float | None]:
     }
 
 
+def promise_headers(promise: Promise) -> list[tuple[bytes, bytes]]:
+    """As the head of a response shows it."""
+    times = {"ttft": promise.ttft_ms, "tpot": promise.tpot_ms, "total": promise.total_ms}
+    return [
+        (f"x-foreknown-promise-{name}-ms".encode(), f"{rounded(ms):g}".encode())
+        for name, ms in times.items()
+        if ms is not None
+    ]
+
+
 def foreseen_record(foreseen: Foreseen) -> dict[str, Any]:
     """As JSON shows it."""
     return {

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from foreknown.errors import ForeknownError
 from foreknown.server.errors import Refusal, refused
 from foreknown.server.served_model import THREAD_CHARACTERS, ServedModel
+from foreknown.strategies.strategy import Problem
 
 Message = Mapping[str, Any]
 Tools = Sequence[Mapping[str, Any]]
@@ -75,11 +76,23 @@ async def prompt_text(model: ServedModel, conversation: Conversation) -> str:
         )
     size = sum(len(message.get("content") or "") for message in conversation.messages)
     if size < THREAD_CHARACTERS:
-        return _render(model, conversation)
-    return await asyncio.to_thread(_render, model, conversation)
+        return rendered(model, conversation)
+    return await asyncio.to_thread(rendered, model, conversation)
 
 
-def _render(model: ServedModel, conversation: Conversation) -> str:
+def problem_ids(model: ServedModel, said: Conversation, problem: Problem) -> list[int]:
+    """The tokens of a problem that came of a conversation, with what its answer begins with.
+
+    Raises:
+        Refusal: the template refuses it.
+    """
+    encode = model.checkpoint.tokenizer.encode
+    text = rendered(model, replace(said, messages=problem.messages))
+    return encode(text, False) + encode(problem.begun, False)
+
+
+def rendered(model: ServedModel, conversation: Conversation) -> str:
+    """The same on this thread, whatever its length."""
     template = model.checkpoint.chat_template
     assert template is not None
     messages, tools = conversation.messages, conversation.tools or None

@@ -16,7 +16,7 @@ from foreknown.server.answers import (
     Piece,
     Reasoning,
 )
-from foreknown.server.generation import Generation
+from foreknown.server.underway import Underway
 
 Finish = Literal["stop", "length", "tool_calls"]
 
@@ -41,12 +41,12 @@ class Delta:
 
 
 async def deltas(
-    generation: Generation, new_parser: Callable[[], AnswerParser], n_samples: int
+    generation: Underway, new_parser: Callable[[], AnswerParser], n_samples: int
 ) -> AsyncIterator[list[Delta]]:
     """Deltas that came together, in groups.
 
     Raises:
-        Refusal: as `Generation` does.
+        Refusal: as `Underway` does.
     """
     parsers = [new_parser() for _ in range(n_samples)]
     called = [False] * n_samples
@@ -116,7 +116,7 @@ class Answer:
 
 
 async def gathered(
-    generation: Generation, new_parser: Callable[[], AnswerParser], n_samples: int
+    generation: Underway, new_parser: Callable[[], AnswerParser], n_samples: int
 ) -> list[Answer]:
     """All samples, when they are whole."""
     answers = [Answer() for _ in range(n_samples)]

@@ -9,25 +9,13 @@ from typing import Any
 
 from foreknown.engine import Output, Request
 from foreknown.engine.promises import NotPromised
-from foreknown.server.accounts import Account, End, rounded
+from foreknown.server.accounts import Account, End, promise_headers
 from foreknown.server.engine_thread import EngineThread, Feed
 from foreknown.server.errors import refused, shutting_down
 from foreknown.server.metrics import Metrics
 from foreknown.server.objectives import Wanted, not_promised
 from foreknown.server.served_model import ServedModel
-
-
-@dataclass
-class Usage:
-    """Tokens, counted so far."""
-
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    completion_tokens: int = 0
-
-    @property
-    def total_tokens(self) -> int:
-        return self.prompt_tokens + self.completion_tokens
+from foreknown.server.underway import Usage
 
 
 @dataclass
@@ -111,13 +99,7 @@ class Generation:
         """What the head of its response says of a promise."""
         if self.account is None or self.account.promise is None:
             return []
-        promise = self.account.promise
-        times = {"ttft": promise.ttft_ms, "tpot": promise.tpot_ms, "total": promise.total_ms}
-        return [
-            (f"x-foreknown-promise-{name}-ms".encode(), f"{rounded(ms):g}".encode())
-            for name, ms in times.items()
-            if ms is not None
-        ]
+        return promise_headers(self.account.promise)
 
     def close(self) -> None:
         """End what is still running, and enter in the books what became of a promise."""

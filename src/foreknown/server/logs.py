@@ -13,8 +13,9 @@ import time
 from typing import Any, Literal
 
 FIELDS = (
-    "event", "request_id", "method", "path", "status", "ms", "key", "model", "prompt_tokens",
-    "cached_tokens", "completion_tokens", "finish_reason", "promise", "drift_ratio", "body",
+    "event", "request_id", "method", "path", "status", "ms", "key", "model", "strategy",
+    "prompt_tokens", "cached_tokens", "completion_tokens", "finish_reason", "promise",
+    "drift_ratio", "body",
 )  # fmt: skip
 """What a record may carry beside its message, in the order they are written."""
 

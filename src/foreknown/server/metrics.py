@@ -12,6 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from foreknown.engine import Engine
+from foreknown.server.underway import Usage
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _RATIOS = (0.5, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 1, 1.02, 1.05, 1.1, 1.15, 1.2, 1.3, 1.5, 2, 4)
@@ -101,6 +102,13 @@ class Metrics:
         self._finished = counter(
             "request_success", "Samples that ended, by why.", "model_name", "finished_reason"
         )
+        self._strategies = counter(
+            "strategy_answers",
+            "Answers by a strategy.",
+            "model_name",
+            "strategy",
+            "finished_reason",
+        )
         self._promises = {
             fate: counter(f"promises_{fate}", what, "model_name") for fate, what in _FATES.items()
         }
@@ -137,6 +145,15 @@ class Metrics:
 
     def finished(self, model: str, reason: str, n_samples: int = 1) -> None:
         self._finished.labels(model, reason).inc(n_samples)
+
+    def deliberated(
+        self, model: str, strategy: str, reason: str, seconds: float, usage: Usage
+    ) -> None:
+        """An answer by a strategy; its tokens are those of all drafts together."""
+        self.asked(model, usage.prompt_tokens)
+        self._output_total.labels(model).inc(usage.completion_tokens)
+        self.request(model, usage.completion_tokens, seconds)
+        self._strategies.labels(model, strategy, reason).inc()
 
     def promised(self, model: str, fate: Fate) -> None:
         self._promises[fate].labels(model).inc()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +14,9 @@ from starlette.requests import Request as HttpRequest
 
 from foreknown.engine import Request
 from foreknown.errors import RequestError
+from foreknown.server.addressing import addressed
+from foreknown.server.conversation import Conversation, problem_ids
+from foreknown.server.deliberation import Deliberation, Wish
 from foreknown.server.engine_thread import EngineThread
 from foreknown.server.errors import NOT_FOUND, OVERLOADED, Refusal, refused
 from foreknown.server.generation import Generation
@@ -20,6 +24,9 @@ from foreknown.server.limits import Limits
 from foreknown.server.metrics import Metrics
 from foreknown.server.objectives import wanted
 from foreknown.server.served_model import ServedModel
+from foreknown.server.underway import Underway
+from foreknown.strategies.answer import new_problem
+from foreknown.strategies.compose import Kit
 
 
 @dataclass
@@ -30,6 +37,7 @@ class Service:
         models: by name.
         log_bodies: whether the text of requests is logged.
         promises: whether objectives are taken; else they are refused.
+        kit: what strategies use where a request names nothing else.
         draining: the server is told to stop: what runs may finish, nothing new begins.
     """
 
@@ -39,6 +47,7 @@ class Service:
     limits: Limits
     log_bodies: bool = False
     promises: bool = True
+    kit: Kit = field(default_factory=Kit)
     started_s: float = field(default_factory=time.monotonic)
     draining: bool = False
 
@@ -64,6 +73,17 @@ class Service:
             )
         return model
 
+    def addressed(self, name: str | None) -> tuple[ServedModel, str]:
+        """The model that a request names, and the strategy in that name; see `addressed`.
+
+        Raises:
+            Refusal: there is no such model, or no such approach.
+        """
+        if name is None:
+            return self.model(None), ""
+        alone, strategy = addressed(name, self.models)
+        return self.model(alone), strategy
+
     def generate(
         self,
         model: ServedModel,
@@ -85,8 +105,75 @@ class Service:
         asked = wanted(given, http, promises=self.promises)
         if asked.forecast and len(requests) > 1:
             raise Refusal("forecast is of one prompt, not of several", param="forecast")
+        self._require_room(model, len(requests))
+        generation = Generation(model, self.thread, self.metrics, requests, asked)
+        http.state.generation = generation
+        try:
+            return generation.start()
+        except RequestError as error:
+            raise refused(error, names=names) from None
+
+    async def answer(
+        self,
+        model: ServedModel,
+        asked: Request,
+        said: Conversation,
+        wish: Wish | None,
+        http: HttpRequest,
+        names: Mapping[str, str],
+        given: Mapping[str, Any],
+    ) -> Underway:
+        """An answer to a conversation on its way, by a strategy if one is wished for.
+
+        Raises:
+            Refusal: see `generate` and `deliberate`.
+        """
+        if wish is None:
+            return self.generate(model, [asked], http, names, given)
+        return await self.deliberate(model, wish, said, asked, http, given)
+
+    async def deliberate(
+        self,
+        model: ServedModel,
+        wish: Wish,
+        said: Conversation,
+        asked: Request,
+        http: HttpRequest,
+        given: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Deliberation:
+        """An answer by a strategy on its way, to be logged with the HTTP request it came in.
+
+        Args:
+            asked: the same without a strategy: its settings are those of each draft.
+            given: what the body says of objectives; see `objectives.wanted`.
+
+        Raises:
+            Refusal: as for `generate`, or the strategy makes no sense.
+        """
+        kept = wanted(given, http, promises=self.promises)
+        if kept.objective is not None and kept.objective.deadline_ms is None:
+            raise Refusal(
+                "an answer by a strategy comes whole, so only deadline_ms can be promised",
+                param="ttft_ms" if kept.objective.ttft_ms is not None else "tpot_ms",
+            )
+        self._require_room(model, 1)
+        problem = new_problem(said.messages, asked.params, model.context)
+        deliberation = Deliberation(
+            model,
+            self.thread,
+            self.metrics,
+            wish,
+            problem,
+            partial(problem_ids, model, said),
+            replace(asked, prompt=(0,), samples=1),
+            kept,
+        )
+        http.state.generation = deliberation
+        return await deliberation.start()
+
+    def _require_room(self, model: ServedModel, n_requests: int) -> None:
         waiting = model.engine.stats().waiting + self.thread.n_queued(model.index)
-        if waiting + len(requests) > self.limits.waiting:
+        if waiting + n_requests > self.limits.waiting:
             raise Refusal(
                 "too many requests are waiting",
                 status=HTTPStatus.TOO_MANY_REQUESTS,
@@ -94,9 +181,3 @@ class Service:
                 code="queue_full",
                 retry_after_s=1,
             )
-        generation = Generation(model, self.thread, self.metrics, requests, asked)
-        http.state.generation = generation
-        try:
-            return generation.start()
-        except RequestError as error:
-            raise refused(error, names=names) from None

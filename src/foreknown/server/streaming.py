@@ -10,7 +10,7 @@ from typing import Any
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from foreknown.server.generation import Generation
+from foreknown.server.underway import Underway
 
 DONE = b"data: [DONE]\n\n"
 
@@ -28,7 +28,7 @@ class EventStream(StreamingResponse):
     stands; the generation is closed in any case.
     """
 
-    def __init__(self, generation: Generation, events: AsyncGenerator[bytes, None]) -> None:
+    def __init__(self, generation: Underway, events: AsyncGenerator[bytes, None]) -> None:
         headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
         super().__init__(events, media_type="text/event-stream", headers=headers)
         self._generation, self._events = generation, events

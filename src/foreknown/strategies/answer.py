@@ -7,16 +7,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from foreknown.engine import Engine
+from foreknown.engine import Engine, SamplingParams
 from foreknown.engine.snapshot import Capacity
 from foreknown.plan.price import Price
 from foreknown.strategies.budget import Budget, Fitted, fitted
 from foreknown.strategies.compose import Kit, built
 from foreknown.strategies.conduct import conduct
 from foreknown.strategies.cost import Cost, cost
-from foreknown.strategies.course import Course
+from foreknown.strategies.course import Course, Reach, Round
 from foreknown.strategies.expression import Call
-from foreknown.strategies.strategy import Choice, Problem
+from foreknown.strategies.strategy import Choice, Message, Problem
+
+DRAFT_SHARE = 4
+"""A draft has this part of the context at most, where nobody says: others follow it."""
+
+
+def new_problem(messages: Sequence[Message], params: SamplingParams, context: int) -> Problem:
+    """A conversation to be answered by drafts that end, from a seed that is a number."""
+    most = params.max_tokens or max(context // DRAFT_SHARE, 1)
+    params = replace(params, seed=params.seed or 0, max_tokens=most)
+    return Problem(tuple(messages), params)
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,15 @@ class Terms:
     watts: float
     usd_per_hour: float
 
+    def taken(self, seconds: float, n_tokens: int) -> dict[str, Any]:
+        """What so much is, as records have it."""
+        return {
+            "total_ms": round(1e3 * seconds, 3),
+            "tokens": n_tokens,
+            "joules": round(seconds * self.watts, 6),
+            "usd": seconds * self.usd_per_hour / 3600 if self.usd_per_hour else None,
+        }
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -49,7 +68,9 @@ class Answer:
         seconds: from its start to its end.
         n_tokens: that came out.
         n_cached: tokens of prompts that were found computed.
-        n_rounds: how often drafts were asked for.
+        rounds: each time that drafts were asked for.
+        start_ns: of the first one, by the engine's clock.
+        reach: where its time or its tokens were used up; None: it came to its end.
     """
 
     asked: Call
@@ -58,36 +79,60 @@ class Answer:
     seconds: float
     n_tokens: int
     n_cached: int
-    n_rounds: int
+    rounds: Sequence[Round]
+    start_ns: int
+    reach: Reach | None
+
+    @classmethod
+    def of(
+        cls,
+        asked: Call,
+        plan: Fitted,
+        course: Course,
+        choice: Choice,
+        seconds: float,
+        start_ns: int,
+    ) -> Answer:
+        """What came of a course."""
+        counts = (course.n_tokens, course.n_cached)
+        return cls(asked, plan, choice, seconds, *counts, course.rounds, start_ns, course.reach)
+
+    @property
+    def n_rounds(self) -> int:
+        """How often drafts were asked for."""
+        return len(self.rounds)
 
     def record(self, terms: Terms, *, trace: bool = False) -> dict[str, Any]:
         """As `run --strategy … --json` prints it."""
-        planned = _taken(terms, self.plan.cost.seconds, self.plan.cost.n_tokens)
+        planned = terms.taken(self.plan.cost.seconds, self.plan.cost.n_tokens)
         record: dict[str, Any] = {
             "text": self.choice.text,
-            "whole": self.choice.is_whole,
             "strategy": {
                 "asked": str(self.asked),
                 "done": str(self.plan.call),
                 "fits": self.plan.fits,
                 "rounds": self.n_rounds,
                 "cached_tokens": self.n_cached,
+                "whole": self.choice.is_whole,
+                "reach": None if self.reach is None else str(self.reach),
             },
             "forecast": planned,
-            "actual": _taken(terms, self.seconds, self.n_tokens),
+            "actual": terms.taken(self.seconds, self.n_tokens),
         }
         if trace:
             record["trace"] = self.choice.part.record()
+            record["timeline"] = self._timeline(terms)
         return record
 
-
-def _taken(terms: Terms, seconds: float, n_tokens: int) -> dict[str, Any]:
-    return {
-        "total_ms": round(1e3 * seconds, 3),
-        "tokens": n_tokens,
-        "joules": round(seconds * terms.watts, 6),
-        "usd": seconds * terms.usd_per_hour / 3600 if terms.usd_per_hour else None,
-    }
+    def _timeline(self, terms: Terms) -> list[dict[str, Any]]:
+        """What each round was for, and took."""
+        lines, before_ns = [], self.start_ns
+        for one in self.rounds:
+            end_ns = max(one.end_ns, before_ns)
+            taken = terms.taken((end_ns - before_ns) / 1e9, one.n_tokens)
+            lines.append({"parts": list(one.parts), **taken})
+            before_ns = end_ns
+        return lines
 
 
 def planned(call: Call, kit: Kit, problem: Problem, budget: Budget, terms: Terms) -> Fitted:
@@ -106,18 +151,31 @@ def planned(call: Call, kit: Kit, problem: Problem, budget: Budget, terms: Terms
 
 
 def answer(
-    engine: Engine, call: Call, kit: Kit, problem: Problem, budget: Budget, terms: Terms
+    engine: Engine,
+    call: Call,
+    kit: Kit,
+    problem: Problem,
+    budget: Budget,
+    terms: Terms,
+    bound: Reach | None = None,
+    is_stopped: Callable[[], bool] = lambda: False,
 ) -> Answer:
     """Answer a problem on an engine that belongs to the caller.
+
+    Args:
+        bound: the reach of an answer before, to have the same one.
+        is_stopped: whether somebody wants the best so far.
 
     Raises:
         RequestError, ForeknownError: see `planned` and `conduct`.
     """
     start_ns = engine.clock.now_ns()
     plan = planned(call, kit, problem, budget, terms)
-    course = Course(built(plan.call, kit), problem, terms.prompt_ids, terms.capacity.context)
-    left_s = budget.seconds(terms.watts, terms.usd_per_hour)
-    left_s -= (engine.clock.now_ns() - start_ns) / 1e9
-    choice = conduct(engine, course, seconds=left_s, max_tokens=budget.max_tokens or math.inf)
+    strategy, context = built(plan.call, kit), terms.capacity.context
+    course = Course(strategy, problem, terms.prompt_ids, context, bound=bound)
+    begin_ns = engine.clock.now_ns()
+    left_s = budget.seconds(terms.watts, terms.usd_per_hour) - (begin_ns - start_ns) / 1e9
+    max_tokens = budget.max_tokens or math.inf
+    choice = conduct(engine, course, seconds=left_s, max_tokens=max_tokens, is_stopped=is_stopped)
     seconds = (engine.clock.now_ns() - start_ns) / 1e9
-    return Answer(call, plan, choice, seconds, course.n_tokens, course.n_cached, course.n_rounds)
+    return Answer.of(call, plan, course, choice, seconds, begin_ns)

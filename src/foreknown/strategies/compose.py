@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from foreknown.errors import RequestError
+from foreknown.strategies.beam import StepBeams, TokenBeams
 from foreknown.strategies.best_of import BestOf
 from foreknown.strategies.direct import direct
 from foreknown.strategies.expression import Call, Parameter, bind, parse
@@ -109,16 +110,29 @@ def _retry(call: Call, inner: Strategy, given: Mapping[str, Any], kit: Kit) -> S
     return VerifyAndRetry(verifier, inner, given["tries"], given["enough"])
 
 
+def _beam(call: Call, inner: Strategy, given: Mapping[str, Any], kit: Kit) -> Strategy:
+    _refuse_inner(call, inner)
+    verifier = kit.verifier_if(given["by"] == "verifier", call, given)
+    scoring = (given["by"], verifier, kit.templates)
+    if given["over"] == "tokens":
+        return TokenBeams(given["width"], *scoring)
+    return StepBeams(given["width"], given["depth"], *scoring, kit.rehearses)
+
+
 def _search(call: Call, inner: Strategy, given: Mapping[str, Any], kit: Kit) -> Strategy:
-    if inner is not direct:
-        raise RequestError(
-            "search draws its answers itself",
-            remedy="leave the strategy in it out",
-            field="strategy",
-        )
+    _refuse_inner(call, inner)
     verifier = kit.verifier_if(given["by"] == "verifier", call, given)
     sizes = (given["expansions"], given["width"], given["depth"], given["enough"])
     return Search(*sizes, given["by"], verifier, kit.templates)
+
+
+def _refuse_inner(call: Call, inner: Strategy) -> None:
+    if inner is not direct:
+        raise RequestError(
+            f"{call.name} draws its answers itself",
+            remedy="leave the strategy in it out",
+            field="strategy",
+        )
 
 
 _N = Parameter("n", int, 8, 1, MOST_ANSWERS)
@@ -140,6 +154,17 @@ STRATEGIES: Mapping[str, Known] = {
     ),
     "reflect": Known(
         (Parameter("rounds", int, 2, 1, 16), Parameter("ideas", int, 3, 1, 20)), _reflect, "rounds"
+    ),
+    "beam": Known(
+        (
+            Parameter("width", int, 4, 1, 64),
+            Parameter("over", str, "tokens", choices=("tokens", "steps")),
+            Parameter("depth", int, 16, 1, 256),
+            Parameter("by", str, "logprob", choices=("logprob", "verifier", "judge")),
+            _VERIFIER,
+        ),
+        _beam,
+        "width",
     ),
     "search": Known(
         (

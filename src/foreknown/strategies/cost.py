@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from foreknown.engine.rehearsal import Arrival, Traffic
 from foreknown.engine.snapshot import Capacity
 from foreknown.graph.batch import BLOCK_TOKENS
-from foreknown.plan.price import Price
+from foreknown.plan.price import Price, StepShape
 from foreknown.strategies.strategy import EMPTY, Ask, Draft, Problem, Strategy
 
 MOST_ROUNDS = 4096
@@ -26,14 +26,47 @@ class Cost:
     """What a strategy takes if all drafts are as long as they may be.
 
     Attributes:
-        seconds: from its start to its answer, on an engine that it has to itself.
+        ends_s: of each time that it asks, when the drafts have come, in seconds from its start.
         n_tokens: that come out.
-        n_rounds: how often it asks.
     """
 
-    seconds: float
+    ends_s: tuple[float, ...]
     n_tokens: int
-    n_rounds: int
+
+    @property
+    def seconds(self) -> float:
+        """From its start to its answer."""
+        return self.ends_s[-1] if self.ends_s else 0.0
+
+    @property
+    def n_rounds(self) -> int:
+        """How often it asks."""
+        return len(self.ends_s)
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The price of steps that compute something else as well.
+
+    Attributes:
+        alone: the price of steps that do not.
+        company: what they compute as well.
+        ratio: measured over told, of late.
+    """
+
+    alone: Price
+    company: StepShape
+    ratio: float = 1.0
+
+    def seconds(self, step: StepShape) -> float:
+        other = self.company
+        together = StepShape(
+            step.tokens + other.tokens,
+            step.rows + other.rows,
+            step.attended + other.attended,
+            step.kept + other.kept,
+        )
+        return self.ratio * self.alone.seconds(together)
 
 
 def cost(
@@ -52,25 +85,26 @@ def cost(
     traffic = Traffic(capacity, price)
     filler = _Filler(problem, prompt_ids)
     steps = strategy(problem)
-    n_tokens = n_rounds = now_ns = 0
+    ends_s: list[float] = []
+    n_tokens = now_ns = 0
     try:
         asks = next(steps)
-        while n_rounds < MOST_ROUNDS:
-            n_rounds += 1
+        while len(ends_s) < MOST_ROUNDS:
             drafts = []
             for ask in asks:
                 ids = prompt_ids(ask.problem)
-                n_output = max(min(_longest(ask), capacity.context - len(ids)), 0)
+                n_output = max(min(_longest(ask), ask.room(len(ids), capacity.context)), 0)
                 if n_output:
                     arrival = Arrival(now_ns, len(ids), n_output, prefix=_names(ids))
                     traffic.draw(arrival, ask.samples)
                 n_tokens += ask.samples * n_output
                 drafts.append([filler.draft(n_output) for _ in range(ask.samples)])
             now_ns = max(traffic.end().end_ns, now_ns)
+            ends_s.append(now_ns / 1e9)
             asks = steps.send(drafts)
     except StopIteration:
         pass
-    return Cost(now_ns / 1e9, n_tokens, n_rounds)
+    return Cost(tuple(ends_s), n_tokens)
 
 
 class _Filler:

@@ -1,32 +1,96 @@
 """One answer in the making: turns what a strategy asks for into requests, and outputs into drafts.
 
 It starts nothing itself: whoever has an engine queues the requests that it gives, and shows it the
-outputs that come of them.
+outputs that come of them. When its time is over it chooses among what it has; how far it had come
+is its reach, and a course that is given that reach stops there and has the same answer.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from foreknown.engine import Output, Request
 from foreknown.engine.intake import answer_ids
 from foreknown.engine.promises import Objective
+from foreknown.engine.request import Beams
+from foreknown.errors import RequestError
 from foreknown.strategies.strategy import EMPTY, Ask, Choice, Draft, Problem, Strategy
+
+_REACH = re.compile(r"[0-9]{1,6}:([0-9]{1,9}|-)(,([0-9]{1,9}|-))*", re.ASCII)
+LONGEST_REACH = 65_536
+"""Characters of one."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far a course came before its time was over.
+
+    Attributes:
+        round: in which that was, the first one being 1.
+        tokens: of each draft of that round, in order; None: it was whole.
+    """
+
+    round: int
+    tokens: tuple[int | None, ...]
+
+    def __str__(self) -> str:
+        """As in `3:12,-,7`: in the third round, the second draft whole."""
+        each = ("-" if n is None else str(n) for n in self.tokens)
+        return f"{self.round}:{','.join(each)}"
+
+
+def parse_reach(text: str) -> Reach:
+    """A reach from its text form.
+
+    Raises:
+        RequestError: it is none.
+    """
+    if len(text) > LONGEST_REACH or _REACH.fullmatch(text) is None:
+        raise RequestError(
+            f"the reach {text[:40]!r} cannot be read",
+            remedy='give one that a record has, as in "3:12,-,7"',
+            field="reach",
+        )
+    number, _, tokens = text.partition(":")
+    return Reach(int(number), tuple(None if n == "-" else int(n) for n in tokens.split(",")))
+
+
+@dataclass
+class Round:
+    """What was asked for at once.
+
+    Attributes:
+        parts: what it was for, in order.
+        n_tokens: that came.
+        end_ns: when the last of them did, by the engine's clock; 0: none came.
+    """
+
+    parts: tuple[str, ...]
+    n_tokens: int = 0
+    end_ns: int = 0
 
 
 @dataclass
 class _Coming:
-    """A draft that is being written."""
+    """A draft that is being written, to so many tokens at most."""
 
     text: str
+    is_answer: bool = True
+    most: int | None = None
     n_tokens: int = 0
     logprob: float = 0.0
     finish_reason: str = ""
+    stopped_by: str | int | None = None
 
     def draft(self) -> Draft:
         mean = self.logprob / self.n_tokens if self.n_tokens else 0.0
-        return Draft(self.text, self.n_tokens, mean, self.finish_reason)
+        return Draft(self.text, self.n_tokens, mean, self.finish_reason, self.stopped_by)
+
+    def stop_if_far_enough(self) -> None:
+        if not self.finish_reason and self.n_tokens == self.most:
+            self.finish_reason = "cancelled"
 
 
 class Course:
@@ -38,13 +102,15 @@ class Course:
         context: tokens of a prompt and its draft at most. What leaves no room for a draft comes
             back empty.
         request: of whom and how: user, salt; its prompt and params do not matter.
+        bound: where it is to stop; None: when it is told to.
 
     Attributes:
         choice: the answer, when there is one.
-        is_over: whether its time is.
-        n_rounds: how often drafts were asked for and given.
+        standby: the last whole draft of an answer, for who cannot wait for the choice.
+        reach: where it was told to stop; None: nowhere yet.
+        rounds: each time that drafts were asked for.
         n_tokens: that drafts took so far.
-        n_cached: tokens of their prompts that were found computed.
+        n_prompt: tokens of their prompts, each once; n_cached: of these, found computed.
     """
 
     def __init__(
@@ -56,54 +122,73 @@ class Course:
         *,
         name: str = "course",
         request: Request | None = None,
+        bound: Reach | None = None,
     ) -> None:
         self._steps = strategy(problem)
         self._prompt_ids, self._context, self._name = prompt_ids, context, name
         self._request = Request((0,)) if request is None else request
+        self._bound = bound
         self._ids: list[list[str]] = []
         self._coming: dict[str, _Coming] = {}
-        self.is_over = False
+        self.standby: Draft | None = None
+        self.reach: Reach | None = None
         self.choice: Choice | None = None
-        self.n_rounds = self.n_tokens = self.n_cached = 0
+        self.rounds: list[Round] = []
+        self.n_tokens = self.n_prompt = self.n_cached = 0
+
+    @property
+    def n_rounds(self) -> int:
+        """How often drafts were asked for."""
+        return len(self.rounds)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its time is."""
+        return self.reach is not None
 
     def begin(self, objective: Objective | None = None) -> list[Request]:
         """What it asks for first."""
         return self._ask(None, objective)
 
-    def take(self, outputs: Iterable[Output], objective: Objective | None = None) -> list[Request]:
-        """Take note of outputs of its requests; what it asks for next, if that was the last.
-
-        Args:
-            objective: what those are to be promised.
+    def take(self, outputs: Iterable[Output]) -> bool:
+        """Take note of outputs of its requests; whether all that it asked for has come.
 
         Raises:
             ForeknownError: a request ended in an error.
         """
         for output in outputs:
             self._note(output)
-        if self.choice is None and all(one.finish_reason for one in self._coming.values()):
-            return self._ask(self._drafts(), objective)
-        return []
+        return all(one.finish_reason for one in self._coming.values())
 
-    def end(self, unsent: Iterable[Request] = ()) -> list[str]:
-        """Its time is over: the ids of what need not come any more.
-
-        When their last outputs were taken there is a choice.
+    def go_on(self, objective: Objective | None = None) -> list[Request]:
+        """What it asks for next, when all has come; nothing if it has come to its choice.
 
         Args:
-            unsent: requests that it gave and nobody queued.
+            objective: what that is to be promised.
         """
-        self.is_over = True
-        for request in unsent:
-            for name in answer_ids(request, request.id):
-                self._coming[name].finish_reason = "cancelled"
+        if self._bound is not None and self.n_rounds == self._bound.round:
+            self.end()
+            return []
+        return self._ask(self._drafts(), objective)
+
+    def end(self) -> list[str]:
+        """Its time is over: it chooses at once, and these need not come any more."""
         left = [name for name, one in self._coming.items() if not one.finish_reason]
-        if not left and self.choice is None:
-            self._ask(self._drafts(), None)
+        for name in left:
+            self._coming[name].finish_reason = "cancelled"
+        each = (one for ids in self._ids for one in (self._coming[name] for name in ids))
+        self.reach = Reach(
+            self.n_rounds,
+            tuple(one.n_tokens if one.finish_reason == "cancelled" else None for one in each),
+        )
+        if self.choice is None:
+            self._ask(self._drafts() if self.n_rounds else None, None)
         return left
 
     def _note(self, output: Output) -> None:
         one = self._coming[output.request_id]
+        if one.finish_reason:
+            return
         if output.error is not None:
             raise output.error
         one.text += output.text
@@ -111,9 +196,14 @@ class Course:
         if output.token is not None:
             one.n_tokens += 1
             self.n_tokens += 1
+            self.rounds[-1].n_tokens += 1
+            self.rounds[-1].end_ns = output.time_ns
             one.logprob += output.logprob or 0.0
         if output.finish_reason is not None:
-            one.finish_reason = output.finish_reason
+            one.finish_reason, one.stopped_by = output.finish_reason, output.stopped_by
+        one.stop_if_far_enough()
+        if one.is_answer and one.finish_reason in ("stop", "length"):
+            self.standby = one.draft()
 
     def _drafts(self) -> list[list[Draft]]:
         return [[self._coming[name].draft() for name in ids] for ids in self._ids]
@@ -128,7 +218,8 @@ class Course:
                 self.choice = stop.value
                 return []
             if not self.is_over and (requests := self._begun(asks, objective)):
-                self.n_rounds += 1
+                self.rounds.append(Round(tuple(ask.part for ask in asks)))
+                self._stop_at_bound()
                 return requests
             drafts = [[EMPTY] * ask.samples for ask in asks]
 
@@ -138,25 +229,43 @@ class Course:
         requests = []
         for place, ask in enumerate(asks):
             request = self._new(ask, place, objective)
-            has_room = len(request.prompt) < self._context
+            has_room = ask.room(len(request.prompt), self._context) > 0
             ids = answer_ids(request, request.id)
             self._ids.append(ids)
             for name in ids:
-                self._coming[name] = _Coming(ask.problem.begun if has_room else "")
+                self._coming[name] = _Coming(ask.problem.begun if has_room else "", ask.is_answer)
                 self._coming[name].finish_reason = "" if has_room else "cancelled"
             if has_room:
+                self.n_prompt += len(request.prompt)
                 requests.append(request)
         return requests
 
+    def _stop_at_bound(self) -> None:
+        """Have drafts of the round in which it is to stop be as long as they may be then."""
+        if self._bound is None or self.n_rounds != self._bound.round:
+            return
+        names = [name for ids in self._ids for name in ids]
+        if len(names) != len(self._bound.tokens):
+            raise RequestError(
+                f"the reach has {len(self._bound.tokens)} drafts in round {self.n_rounds}, where "
+                f"this strategy has {len(names)}",
+                remedy="give the strategy, the seed and the reach of one record",
+                field="reach",
+            )
+        for name, most in zip(names, self._bound.tokens, strict=True):
+            self._coming[name].most = most
+            self._coming[name].stop_if_far_enough()
+
     def _new(self, ask: Ask, place: int, objective: Objective | None) -> Request:
         ids, params = self._prompt_ids(ask.problem), ask.problem.params
-        room = max(self._context - len(ids), 1)
+        room = max(ask.room(len(ids), self._context), 1)
         most = room if params.max_tokens is None else min(params.max_tokens, room)
         return replace(
             self._request,
             prompt=ids,
             params=replace(params, logprobs=params.logprobs or 0, max_tokens=most),
             id=f"{self._name}.{self.n_rounds}.{place}",
-            samples=ask.samples,
+            samples=1 if ask.beams else ask.samples,
+            beams=Beams(ask.samples, n=ask.samples) if ask.beams else None,
             objective=objective,
         )

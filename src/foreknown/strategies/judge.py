@@ -18,7 +18,7 @@ def judged(problem: Problem, answers: Sequence[str], templates: Templates) -> St
 
     All are asked for at once, greedily.
     """
-    params = replace(problem.params, temperature=0.0, max_tokens=GRADE_TOKENS)
+    params = replace(problem.params, temperature=0.0, max_tokens=GRADE_TOKENS, min_tokens=0)
     asks = [
         Ask(
             "judge",
@@ -26,6 +26,7 @@ def judged(problem: Problem, answers: Sequence[str], templates: Templates) -> St
                 problem.instead(templates.judge.format(question=problem.question, answer=answer)),
                 params=params,
             ),
+            is_answer=False,
         )
         for answer in answers
     ]

@@ -69,7 +69,7 @@ class Reflect:
                 continue
             said.append((text, template.format(n=self.ideas)))
             turns = [turn for pair in said for turn in pair]
-            ((draft,),) = yield [Ask(name, problem.asked(*turns))]
+            ((draft,),) = yield [Ask(name, problem.asked(*turns), is_answer=name == "revise")]
             drafts.append(draft)
             text = draft.text
             if name == "ideas" and NOTHING.fullmatch(text.strip()):

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 from foreknown.engine import SamplingParams
+from foreknown.graph.batch import BLOCK_TOKENS
 
 Message = Mapping[str, str]
 """{"role": "user" or "assistant" or "system", "content": text}"""
@@ -69,11 +70,26 @@ class Ask:
         part: what they are for.
         problem: which they answer.
         samples: how many; they share their prompt and run in one batch.
+        is_answer: whether a draft is an answer to the user, not a word about one.
+        beams: whether they are the likeliest whole answers that beams find, so many of them side by
+            side, the best first, instead of draws.
     """
 
     part: str
     problem: Problem
     samples: int = 1
+    is_answer: bool = True
+    beams: bool = False
+
+    def room(self, n_prompt: int, context: int) -> int:
+        """Tokens that a draft may have, at most; less than one: there is no room for it.
+
+        Beams part within blocks, and the state of all of them must fit. So they share the context
+        of one sequence, for which there is memory everywhere, and find the same everywhere.
+        """
+        if self.beams:
+            context = context // self.samples // BLOCK_TOKENS * BLOCK_TOKENS
+        return context - n_prompt
 
 
 @dataclass(frozen=True)
@@ -85,12 +101,14 @@ class Draft:
         n_tokens: that it took.
         logprob: mean over them of their log-probabilities under the model; 0 without any.
         finish_reason: "stop", "length", or "cancelled": its time was over.
+        stopped_by: the stop string or the token that ended it, if one did.
     """
 
     text: str
     n_tokens: int
     logprob: float
     finish_reason: str
+    stopped_by: str | int | None = None
 
     @property
     def is_whole(self) -> bool:

@@ -30,15 +30,16 @@ from foreknown.server.api.fields import (
 )
 from foreknown.server.api.logprobs import chat_logprobs
 from foreknown.server.api.messages_form import ChatMessage, plain_messages
+from foreknown.server.api.strategy_fields import StrategyFields, wish
 from foreknown.server.api.usage import usage_in_chunk, usage_record
 from foreknown.server.asking import Asked, Grammar, MustCall, Wishes, ask
 from foreknown.server.conversation import Conversation, different_names
 from foreknown.server.deltas import Answer, Delta, deltas, gathered
 from foreknown.server.errors import Refusal
-from foreknown.server.generation import Generation
 from foreknown.server.served_model import ServedModel
 from foreknown.server.service import Service
 from foreknown.server.streaming import DONE, EventStream, event
+from foreknown.server.underway import Underway
 
 MAX_TOP_LOGPROBS = 20
 RESERVED = {"messages", "tools", "documents", "name", "now", "add_generation_prompt"}
@@ -70,7 +71,7 @@ ToolChoice = (
 )
 
 
-class ChatRequest(OpenAIRequest):
+class ChatRequest(OpenAIRequest, StrategyFields):
     """A conversation to be answered, as OpenAI's clients send it."""
 
     model: Name
@@ -202,7 +203,7 @@ def router(service: Service) -> APIRouter:
     @routes.post("/v1/chat/completions", responses=DOCUMENTED, openapi_extra=OBJECTIVE_HEADERS)
     async def chat_completions(body: ChatRequest, http: Request) -> Response:
         """Answer a conversation."""
-        model = service.model(body.model)
+        model, named = service.addressed(body.model)
         if body.wanted > service.limits.samples:
             raise Refusal(f"n is larger than {service.limits.samples}", param="n")
         wanted = wishes(body, http.state.user)
@@ -212,8 +213,12 @@ def router(service: Service) -> APIRouter:
             logprobs=(body.top_logprobs or 0) if body.logprobs else None,
             searches=wanted.beams is not None,
         )
-        asked = await ask(model, conversation(body), params, wanted)
-        generation = service.generate(model, [asked.request], http, _names(body), body.objectives)
+        said = conversation(body)
+        asked = await ask(model, said, params, wanted)
+        strategy = wish(body, named, service.kit, wanted, said, {"logprobs": body.logprobs})
+        generation = await service.answer(
+            model, asked.request, said, strategy, http, _names(body), body.objectives
+        )
         head = _Head(f"chatcmpl-{secrets.token_hex(12)}", int(time.time()), model)
         if body.stream:
             return EventStream(generation, _events(body, head, generation, asked))
@@ -249,7 +254,7 @@ class _Head:
 
 
 def _whole(
-    body: ChatRequest, head: _Head, answers: Sequence[Answer], generation: Generation
+    body: ChatRequest, head: _Head, answers: Sequence[Answer], generation: Underway
 ) -> dict[str, Any]:
     choices = []
     for index, answer in enumerate(answers):
@@ -280,7 +285,7 @@ def _call(name: str, function: str, arguments: str) -> dict[str, Any]:
 
 
 async def _events(
-    body: ChatRequest, head: _Head, generation: Generation, asked: Asked
+    body: ChatRequest, head: _Head, generation: Underway, asked: Asked
 ) -> AsyncGenerator[bytes, None]:
     options = body.stream_options or StreamOptions()
 

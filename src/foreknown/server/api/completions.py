@@ -26,10 +26,10 @@ from foreknown.server.api.prompts import Prompt, prompts_of, require_few, token_
 from foreknown.server.api.usage import usage_in_chunk, usage_record
 from foreknown.server.asking import Wishes, constrained, request
 from foreknown.server.errors import Refusal
-from foreknown.server.generation import Generation
 from foreknown.server.served_model import ServedModel
 from foreknown.server.service import Service
 from foreknown.server.streaming import DONE, EventStream, event
+from foreknown.server.underway import Underway
 
 MAX_LOGPROBS = 20
 
@@ -153,7 +153,7 @@ class _Reply:
         }
         self._offsets = [0] * (len(prompts) * body.samples)
 
-    async def whole(self, generation: Generation) -> dict[str, Any]:
+    async def whole(self, generation: Underway) -> dict[str, Any]:
         """The body of a response that is not streamed."""
         body, n = self._body, len(self._prompts) * self._body.samples
         outputs: list[list[Output]] = [[] for _ in range(n)]
@@ -191,7 +191,7 @@ class _Reply:
             "finish_reason": "length" if nothing else choice.outputs[-1].finish_reason,
         }
 
-    async def events(self, generation: Generation) -> AsyncGenerator[bytes, None]:
+    async def events(self, generation: Underway) -> AsyncGenerator[bytes, None]:
         """The events of a response that is streamed."""
         body = self._body
         options = body.stream_options or StreamOptions()

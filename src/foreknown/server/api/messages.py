@@ -27,14 +27,15 @@ from foreknown.server.api.fields import (
     StopText,
     stops,
 )
+from foreknown.server.api.strategy_fields import StrategyFields, wish
 from foreknown.server.asking import Asked, MustCall, Wishes, ask, forced_call
 from foreknown.server.conversation import Conversation, Tools, different_names, prompt_text
 from foreknown.server.deltas import Answer, deltas, gathered
 from foreknown.server.errors import Refusal
-from foreknown.server.generation import Generation
 from foreknown.server.served_model import ServedModel
 from foreknown.server.service import Service
 from foreknown.server.streaming import EventStream, event
+from foreknown.server.underway import Underway
 
 NAMES = {"prompt": "messages", "stop": "stop_sequences"}
 """What the engine's fields are called here."""
@@ -147,7 +148,7 @@ class CountRequest(Form):
     output_config: OutputConfig | None = None
 
 
-class MessagesRequest(CountRequest, Foretold):
+class MessagesRequest(CountRequest, Foretold, StrategyFields):
     """A conversation to be answered, as Anthropic's clients send it."""
 
     max_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)]
@@ -292,7 +293,7 @@ def router(service: Service) -> APIRouter:
     @routes.post("/v1/messages", responses=DOCUMENTED_ANTHROPIC, openapi_extra=OBJECTIVE_HEADERS)
     async def messages(body: MessagesRequest, http: Request) -> Response:
         """Answer a conversation."""
-        model = service.model(body.model)
+        model, named = service.addressed(body.model)
         said = conversation(body)
         wanted = wishes(body, said.tools, http.state.user)
         params = model.params(
@@ -304,7 +305,12 @@ def router(service: Service) -> APIRouter:
         )
         asked = await ask(model, said, params, wanted)
         request, fitted = _fitted(asked.request, model.context)
-        generation = service.generate(model, [request], http, NAMES, body.objectives)
+        strategy = wish(body, named, service.kit, wanted, said, {})
+        if strategy is not None and fitted:  # drafts are followed by others
+            request = replace(request, params=replace(params, max_tokens=None))
+        generation = await service.answer(
+            model, request, said, strategy, http, NAMES, body.objectives
+        )
         name = f"msg_{secrets.token_hex(12)}"
         if body.stream:
             return EventStream(generation, _events(name, model, generation, asked, fitted))
@@ -335,7 +341,7 @@ def _fitted(request: EngineRequest, context: int) -> tuple[EngineRequest, bool]:
     return replace(request, params=replace(request.params, max_tokens=room)), True
 
 
-def _usage(generation: Generation) -> dict[str, int]:
+def _usage(generation: Underway) -> dict[str, int]:
     usage = generation.usage
     return {
         "input_tokens": usage.prompt_tokens - usage.cached_tokens,
@@ -350,7 +356,7 @@ def _head(name: str, model: ServedModel, **more: Any) -> dict[str, Any]:
 
 
 def _message(
-    name: str, model: ServedModel, generation: Generation, answer: Answer, fitted: bool
+    name: str, model: ServedModel, generation: Underway, answer: Answer, fitted: bool
 ) -> dict[str, Any]:
     blocks: list[dict[str, Any]] = []
     if answer.reasoning:
@@ -428,7 +434,7 @@ class _Blocks:
 
 
 async def _events(
-    name: str, model: ServedModel, generation: Generation, asked: Asked, fitted: bool
+    name: str, model: ServedModel, generation: Underway, asked: Asked, fitted: bool
 ) -> AsyncGenerator[bytes, None]:
     nothing: dict[str, Any] = {"content": [], "stop_reason": None, "stop_sequence": None}
     head = _head(name, model, **nothing, usage=_usage(generation), **generation.told())

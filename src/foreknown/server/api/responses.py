@@ -22,13 +22,14 @@ from foreknown.server.api.responses_form import (
     conversation,
     wishes,
 )
+from foreknown.server.api.strategy_fields import wish
 from foreknown.server.asking import Asked, ask
 from foreknown.server.deltas import Delta, deltas
 from foreknown.server.errors import Refusal
-from foreknown.server.generation import Generation
 from foreknown.server.served_model import ServedModel
 from foreknown.server.service import Service
 from foreknown.server.streaming import EventStream, event
+from foreknown.server.underway import Underway
 
 
 def router(service: Service) -> APIRouter:
@@ -38,7 +39,7 @@ def router(service: Service) -> APIRouter:
     @routes.post("/v1/responses", responses=DOCUMENTED, openapi_extra=OBJECTIVE_HEADERS)
     async def responses(body: ResponsesRequest, http: Request) -> Response:
         """Answer an input."""
-        model = service.model(body.model)
+        model, named = service.addressed(body.model)
         said = conversation(body)
         wanted = wishes(body, said.tools, http.state.user)
         params = model.params(
@@ -51,7 +52,10 @@ def router(service: Service) -> APIRouter:
             logprobs=(body.top_logprobs or 0) if body.wants_logprobs else None,
         )
         asked = await ask(model, said, params, wanted)
-        generation = service.generate(model, [asked.request], http, NAMES, body.objectives)
+        strategy = wish(body, named, service.kit, wanted, said, {"include": body.wants_logprobs})
+        generation = await service.answer(
+            model, asked.request, said, strategy, http, NAMES, body.objectives
+        )
         reply = _Reply(body, model, generation)
         if body.stream:
             return EventStream(generation, reply.events(asked))
@@ -96,7 +100,7 @@ class _Item:
 class _Reply:
     """The response to one body: its items as they come, and the events that tell of them."""
 
-    def __init__(self, body: ResponsesRequest, model: ServedModel, generation: Generation) -> None:
+    def __init__(self, body: ResponsesRequest, model: ServedModel, generation: Underway) -> None:
         self._body, self._model, self._generation = body, model, generation
         self._name = f"resp_{secrets.token_hex(12)}"
         self._created_s = int(time.time())

@@ -19,6 +19,7 @@ from foreknown.server.api.fields import (
     contradiction,
 )
 from foreknown.server.api.messages_form import arguments_object
+from foreknown.server.api.strategy_fields import StrategyFields
 from foreknown.server.asking import Grammar, MustCall, Wishes, forced_call
 from foreknown.server.conversation import Conversation, Tools, different_names
 from foreknown.server.errors import Refusal
@@ -150,7 +151,7 @@ class ResponseStreamOptions(Form):
     include_obfuscation: bool = False
 
 
-class ResponsesRequest(Foretold):
+class ResponsesRequest(Foretold, StrategyFields):
     """Something to be answered, as OpenAI's clients send it."""
 
     model: Name

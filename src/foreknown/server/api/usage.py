@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from foreknown.server.api.fields import StreamOptions
-from foreknown.server.generation import Usage
+from foreknown.server.underway import Usage
 
 
 def usage_record(usage: Usage) -> dict[str, Any]:
