@@ -132,11 +132,9 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         needs_model = not all(task.is_given for task in tasks)
         model = stack.enter_context(_open(args)) if needs_model else None
-        lines = (
-            None
-            if args.jsonl is None
-            else stack.enter_context(args.jsonl.open("w", encoding="utf-8"))
-        )
+        lines = None
+        if args.jsonl is not None:
+            lines = stack.enter_context(args.jsonl.open("w", encoding="utf-8"))
         tell = stack.enter_context(progress(quiet=args.json))
         measured = _measure(args, tasks, model, lines, tell)
     name = "given replies" if model is None else model.artifact.directory.name
@@ -209,7 +207,8 @@ def _measure(
     from foreknown.evaluation.evaluate import check, evaluate
     from foreknown.evaluation.tables import print_task
 
-    wanted, kit = _settings(args, model), _kit(args)
+    wanted = _settings(args, model)
+    kit = new_kit(args.verifier, args.templates, allow_code=args.allow_code)
     for task in tasks:
         check(task, wanted, kit)
     kept = None
@@ -244,10 +243,6 @@ def _settings(args: argparse.Namespace, model: Model | None) -> list[Setting]:
         given = sampling_params(args, model.checkpoint.generation)
         params = new_problem((), given, model.engine.capacity.context).params
     return settings([parse(text) for text in args.strategy], budgets, params)
-
-
-def _kit(args: argparse.Namespace) -> Kit:
-    return new_kit(args.verifier, args.templates, allow_code=args.allow_code)
 
 
 def _answering(args: argparse.Namespace, task: Task, kit: Kit, model: Model | None) -> Answering:
