@@ -174,7 +174,7 @@ def test_budgets_that_make_no_sense(name: str, value: float) -> None:
 def test_the_most_that_fits_is_done(seconds: float, tokens: int) -> None:
     call = parse("reflect(vote(16), rounds=4)")
 
-    def cost_of(one: Call) -> Cost:
+    def cost_of(one: Call, most_s: float, most_tokens: float) -> Cost:
         n, rounds = (
             int(str(one).split(f"{name}=")[1].split(",")[0].rstrip(")")) for name in ("n", "rounds")
         )

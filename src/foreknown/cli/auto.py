@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +12,9 @@ from foreknown.errors import RequestError
 
 if TYPE_CHECKING:
     from foreknown.strategies.answer import Terms
+    from foreknown.strategies.auto import Found
     from foreknown.strategies.budget import Budget
     from foreknown.strategies.compose import Kit
-    from foreknown.strategies.expression import Call
     from foreknown.strategies.strategy import Problem
 
 
@@ -35,15 +33,13 @@ def add_auto(group: argparse._ActionsContainer) -> None:
 
 def auto_choice(
     args: argparse.Namespace, model: Model, kit: Kit, problem: Problem, budget: Budget, terms: Terms
-) -> tuple[Call, Kit, Problem]:
-    """The strategy that is best by what was measured; with the kit and the drafts that it had.
+) -> Found:
+    """The strategy that is best by what was measured; standard error says why.
 
     Raises:
         RequestError: nothing was measured yet, or a temperature is given, which it has its own.
     """
-    from foreknown.strategies.auto import VERIFIER, Limits, chosen, costs
-    from foreknown.strategies.profile import profile_path, read_profile
-    from foreknown.strategies.verifiers import parse_verifier
+    from foreknown.strategies.auto import best_measured
 
     if args.temperature is not None:
         raise RequestError(
@@ -51,13 +47,16 @@ def auto_choice(
             remedy="leave --temperature out, or name a strategy",
             field="temperature",
         )
-    name = model.artifact.manifest.weights_checksum
-    profile = read_profile(args.profile or profile_path(name), name)
-    if kit.verifier is None:
-        kit = replace(kit, verifier=parse_verifier(VERIFIER))
-    limits = Limits(budget.seconds(terms.watts, terms.usd_per_hour), budget.max_tokens or math.inf)
-    cost_of = costs(kit, problem, terms, args.max_tokens)
-    verifier = args.verifier or VERIFIER
-    choice = chosen(profile, limits, cost_of, verifier=verifier, task=args.task)
-    print(f"auto: {choice.why}", file=sys.stderr)
-    return choice.way.call, kit, choice.way.applied(problem, args.max_tokens)
+    found = best_measured(
+        model.artifact.manifest.weights_checksum,
+        kit,
+        problem,
+        budget,
+        terms,
+        verifier=args.verifier or "",
+        task=args.task,
+        file=args.profile,
+        max_tokens=args.max_tokens,
+    )
+    print(f"auto: {found.why}", file=sys.stderr)
+    return found

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,9 +96,11 @@ def strategy_answer(
     call, kit, budget = strategy_wishes(args)
     params = sampling_params(args, model.checkpoint.generation)
     problem, terms = model.problem(prompt, params, raw=raw), model.terms(raw=raw)
-    if call.name == AUTO:
-        call, kit, problem = auto_choice(args, model, kit, problem, budget, terms)
-    return answer(model.engine, call, kit, problem, budget, terms, bound, is_stopped)
+    if call.name != AUTO:
+        return answer(model.engine, call, kit, problem, budget, terms, bound, is_stopped)
+    found = auto_choice(args, model, kit, problem, budget, terms)
+    given = (found.call, found.kit, found.problem, budget, terms, bound, is_stopped)
+    return replace(answer(model.engine, *given), why=found.why)
 
 
 def strategy_wishes(args: argparse.Namespace) -> tuple[Call, Kit, Budget]:

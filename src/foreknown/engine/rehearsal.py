@@ -6,6 +6,7 @@ of them will be right depends on the text, and without them all comes later, nev
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -155,6 +156,13 @@ class Traffic:
         first, *others = (_rehearsed(n_came + place, arrival) for place in range(n_samples))
         self._came += [(arrival, one) for one in (first, *others)]
         self._scheduler.add(first, others)
+
+    def ends_by(self, seconds: float) -> bool:
+        """Whether all that came ends by a time; if not, it has only come so far."""
+        if seconds < math.inf:
+            self._engine.run(round(seconds * 1e9))
+            return not self._engine.has_work
+        return True
 
     def end(self) -> Rehearsal:
         """Let all come to their ends; others may come after them."""

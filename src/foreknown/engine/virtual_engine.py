@@ -53,10 +53,14 @@ class VirtualEngine:
         self.busy_ns = self.n_steps = 0
         self._step_seconds, self._grain, self._every_mixed = step_seconds, grain, every_mixed
 
+    @property
+    def has_work(self) -> bool:
+        """Whether anybody runs or waits."""
+        return bool(self.scheduler.running or self.scheduler.waiting)
+
     def run(self, until_ns: int = FOREVER_NS) -> None:
         """Take steps until nothing is left to do, or to the end of the step at that time."""
-        scheduler = self.scheduler
-        while (scheduler.running or scheduler.waiting) and self.now_ns < until_ns:
+        while self.has_work and self.now_ns < until_ns:
             self._leap(until_ns)
         if until_ns != FOREVER_NS:
             self.now_ns = max(self.now_ns, until_ns)

@@ -37,6 +37,8 @@ def addressed(name: str, models: Collection[str]) -> tuple[str, str]:
         return name, ""
     model, colon, strategy = name.partition(":")
     if colon and model in models:
+        if not strategy.strip():
+            raise Refusal("the model's name ends where a strategy begins", param="model")
         return model, strategy
     approach, dash, model = name.partition("-")
     while dash:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -35,11 +36,13 @@ class Wanted:
         objective: what is to be kept; None: it takes what is left.
         forecast: whether it wants to be told what it will take.
         arrival_ns: when its body had come whole, by the monotonic clock.
+        named: the body's field or the header that says each time of the objective.
     """
 
     objective: Objective | None = None
     forecast: bool = False
     arrival_ns: int = 0
+    named: Mapping[str, str] = MappingProxyType({})
 
     @property
     def is_plain(self) -> bool:
@@ -107,7 +110,7 @@ def wanted(given: Mapping[str, Any], http: HttpRequest, *, promises: bool = True
         except RequestError as error:
             raise refused(error, names=named) from None
     arrival_ns = getattr(http.state, "arrival_ns", None) or time.monotonic_ns()
-    return Wanted(objective, bool(given.get("forecast")), arrival_ns)
+    return Wanted(objective, bool(given.get("forecast")), arrival_ns, named)
 
 
 def _header_ms(headers: Headers, name: str) -> float | None:

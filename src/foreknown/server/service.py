@@ -130,7 +130,7 @@ class Service:
         """
         if wish is None:
             return self.generate(model, [asked], http, names, given)
-        return await self.deliberate(model, wish, said, asked, http, given)
+        return await self.deliberate(model, wish, said, asked, http, names, given)
 
     async def deliberate(
         self,
@@ -139,7 +139,8 @@ class Service:
         said: Conversation,
         asked: Request,
         http: HttpRequest,
-        given: Mapping[str, Any] = MappingProxyType({}),
+        names: Mapping[str, str],
+        given: Mapping[str, Any],
     ) -> Deliberation:
         """An answer by a strategy on its way, to be logged with the HTTP request it came in.
 
@@ -151,11 +152,15 @@ class Service:
             Refusal: as for `generate`, or the strategy makes no sense.
         """
         kept = wanted(given, http, promises=self.promises)
-        if kept.objective is not None and kept.objective.deadline_ms is None:
+        for time_field in kept.named.keys() - {"deadline_ms"}:
             raise Refusal(
                 "an answer by a strategy comes whole, so only deadline_ms can be promised",
-                param="ttft_ms" if kept.objective.ttft_ms is not None else "tpot_ms",
+                param=kept.named[time_field],
             )
+        try:
+            model.engine.check(asked)
+        except RequestError as error:
+            raise refused(error, names=names) from None
         self._require_room(model, 1)
         problem = new_problem(said.messages, asked.params, model.context)
         deliberation = Deliberation(

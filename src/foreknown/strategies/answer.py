@@ -71,6 +71,7 @@ class Answer:
         rounds: each time that drafts were asked for.
         start_ns: of the first one, by the engine's clock.
         reach: where its time or its tokens were used up; None: it came to its end.
+        why: this strategy, where it was chosen and not named.
     """
 
     asked: Call
@@ -82,6 +83,7 @@ class Answer:
     rounds: Sequence[Round]
     start_ns: int
     reach: Reach | None
+    why: str = ""
 
     @classmethod
     def of(
@@ -119,6 +121,8 @@ class Answer:
             "forecast": planned,
             "actual": terms.taken(self.seconds, self.n_tokens),
         }
+        if self.why:
+            record["strategy"]["why"] = self.why
         if trace:
             record["trace"] = self.choice.part.record()
             record["timeline"] = self._timeline(terms)
@@ -142,9 +146,17 @@ def planned(call: Call, kit: Kit, problem: Problem, budget: Budget, terms: Terms
         RequestError: the strategy makes no sense.
     """
 
-    def cost_of(call: Call) -> Cost:
+    def cost_of(call: Call, seconds: float, max_tokens: float) -> Cost:
         strategy = built(call, replace(kit, rehearses=True))
-        return cost(strategy, problem, terms.prompt_ids, terms.capacity, terms.price)
+        return cost(
+            strategy,
+            problem,
+            terms.prompt_ids,
+            terms.capacity,
+            terms.price,
+            seconds=seconds,
+            max_tokens=max_tokens,
+        )
 
     seconds = budget.seconds(terms.watts, terms.usd_per_hour)
     return fitted(call, cost_of, seconds, budget.max_tokens or math.inf)

@@ -10,15 +10,18 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import fmean
 
 from foreknown.errors import RequestError
 from foreknown.strategies.answer import Terms
+from foreknown.strategies.budget import Budget
 from foreknown.strategies.compose import Kit, built
 from foreknown.strategies.cost import Cost, cost
 from foreknown.strategies.expression import Call, parse
-from foreknown.strategies.profile import Entry, Profile
+from foreknown.strategies.profile import Entry, Profile, profile_path, read_profile
 from foreknown.strategies.strategy import Problem
+from foreknown.strategies.verifiers import parse_verifier
 
 AUTO = "auto"
 VERIFIER = "arithmetic"
@@ -76,6 +79,55 @@ class Chosen:
 
     way: Way
     why: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """A strategy that was chosen, with what it is done with.
+
+    Attributes:
+        kit: with the verifier that it was measured with.
+        problem: with drafts as they were measured.
+        why: in a sentence, for people.
+    """
+
+    call: Call
+    kit: Kit
+    problem: Problem
+    why: str
+
+
+def best_measured(
+    weights: str,
+    kit: Kit,
+    problem: Problem,
+    budget: Budget,
+    terms: Terms,
+    *,
+    verifier: str = "",
+    task: str | None = None,
+    file: Path | None = None,
+    max_tokens: int | None = None,
+) -> Found:
+    """What is best for a problem by what was measured of a model.
+
+    Args:
+        weights: the model's checksum.
+        verifier: the kit's, as it was named; "": none was.
+        task: what the problem is like, as measured; None: like all.
+        file: the profile; None: what was kept of the model.
+        max_tokens: of a draft, if the user says so.
+
+    Raises:
+        RequestError: nothing was measured yet.
+    """
+    profile = read_profile(file or profile_path(weights), weights)
+    if kit.verifier is None:
+        kit = replace(kit, verifier=parse_verifier(VERIFIER))
+    limits = Limits(budget.seconds(terms.watts, terms.usd_per_hour), budget.max_tokens or math.inf)
+    cost_of = costs(kit, problem, terms, max_tokens)
+    best = chosen(profile, limits, cost_of, verifier=verifier or VERIFIER, task=task)
+    return Found(best.way.call, kit, best.way.applied(problem, max_tokens), best.why)
 
 
 def costs(

@@ -205,7 +205,7 @@ def _chosen(name: str, beams: Sequence[Beam], notes: dict[str, Any]) -> Choice:
     scores = [round(beam.score, 4) for beam in ranked]
     drafts = [beam.draft for beam in ranked]
     part = Part(name, drafts, {"scores": scores, **notes})
-    return Choice(drafts[0].text, drafts[0].logprob, drafts[0].is_whole, part)
+    return Choice(drafts[0].text, drafts[0].logprob, drafts[0].finish_reason, part)
 
 
 def _ranked(beams: Sequence[Beam]) -> list[Beam]:

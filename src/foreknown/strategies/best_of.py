@@ -40,4 +40,4 @@ class BestOf:
         notes = {"by": self.by, "scores": [round(s, 4) for s in scores], "chosen": place}
         parts = [one.part for one in choices]
         part = Part(f"best_of({self.n})", notes=notes, parts=parts)
-        return Choice(chosen.text, chosen.logprob, chosen.is_whole, part)
+        return Choice(chosen.text, chosen.logprob, chosen.finish_reason, part)

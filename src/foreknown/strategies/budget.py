@@ -81,29 +81,29 @@ class Fitted:
 
 
 def fitted(
-    call: Call, cost_of: Callable[[Call], Cost], seconds: float, max_tokens: float
+    call: Call, cost_of: Callable[[Call, float, float], Cost], seconds: float, max_tokens: float
 ) -> Fitted:
     """The most effort of a strategy that a budget has room for.
 
     Args:
-        cost_of: what a strategy takes at most.
+        cost_of: what a strategy takes at most, as far as it is within so many seconds and tokens.
         seconds, max_tokens: there are.
     """
 
     def holds(cost: Cost) -> bool:
         return cost.seconds <= seconds and cost.n_tokens <= max_tokens
 
-    whole = cost_of(call)
+    whole = cost_of(call, seconds, max_tokens)
     if holds(whole):
         return Fitted(call, whole, fits=True)
     least = with_effort(call, 0.0)
-    least_cost = cost_of(least)
+    least_cost = cost_of(least, math.inf, math.inf)
     best = Fitted(least, least_cost, fits=holds(least_cost))
     low, high = 0.0, 1.0
     for _ in range(HALVINGS if best.fits else 0):
         middle = (low + high) / 2
         tried = with_effort(call, middle)
-        cost = cost_of(tried)
+        cost = cost_of(tried, seconds, max_tokens)
         if holds(cost):
             best, low = Fitted(tried, cost, fits=True), middle
         else:

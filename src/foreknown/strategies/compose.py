@@ -25,6 +25,8 @@ from foreknown.strategies.vote import Vote
 VERIFIER_S = 5.0
 """A verdict that takes longer is none."""
 MOST_ANSWERS = 256
+MOST_DRAFTS = 4096
+"""That a strategy writes, with all in it."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,17 @@ class Kit:
     rehearses: bool = False
 
     def verifier_if(self, wanted: bool, call: Call, given: Mapping[str, Any]) -> Verifier | None:
-        """The verifier that a call's arguments name, or the user's own, where one is wanted."""
+        """The verifier that a call's arguments name, or the user's own, where one is wanted.
+
+        Raises:
+            RequestError: one is named that nothing asks, or wanted and not there.
+        """
+        if given["verifier"] and not wanted:
+            raise RequestError(
+                f"{call.name} names a verifier and does not ask it",
+                remedy="write by=verifier, for a vote weight=verifier, or leave it out",
+                field="strategy",
+            )
         return self.verifier_of(call, given["verifier"]) if wanted else None
 
     def verifier_of(self, call: Call, text: str) -> Verifier:
@@ -81,11 +93,13 @@ class Known:
         signature: its parameters, beside the strategy in it.
         make: from its call, the strategy in it, its arguments, and the kit.
         effort: which parameter says how much it does; "": none.
+        drafts: how many times what is in it is done, at most, or a draft is written.
     """
 
     signature: Sequence[Parameter]
     make: Make
     effort: str = ""
+    drafts: Callable[[Mapping[str, Any]], int] = lambda given: 1
 
 
 _VERIFIER = Parameter("verifier", str, "")
@@ -135,6 +149,10 @@ def _refuse_inner(call: Call, inner: Strategy) -> None:
         )
 
 
+def _n(given: Mapping[str, Any]) -> int:
+    return int(given["n"])
+
+
 _N = Parameter("n", int, 8, 1, MOST_ANSWERS)
 STRATEGIES: Mapping[str, Known] = {
     "direct": Known((), lambda call, inner, given, kit: direct),
@@ -146,11 +164,13 @@ STRATEGIES: Mapping[str, Known] = {
         ),
         _vote,
         "n",
+        _n,
     ),
     "best_of": Known(
         (_N, Parameter("by", str, "logprob", choices=("logprob", "verifier", "judge")), _VERIFIER),
         _best_of,
         "n",
+        _n,
     ),
     "reflect": Known(
         (Parameter("rounds", int, 2, 1, 16), Parameter("ideas", int, 3, 1, 20)), _reflect, "rounds"
@@ -165,6 +185,7 @@ STRATEGIES: Mapping[str, Known] = {
         ),
         _beam,
         "width",
+        lambda given: given["width"] ** 2 * (given["depth"] if given["over"] == "steps" else 1),
     ),
     "search": Known(
         (
@@ -177,11 +198,13 @@ STRATEGIES: Mapping[str, Known] = {
         ),
         _search,
         "expansions",
+        lambda given: int(given["expansions"] * given["width"]),
     ),
     "verify_and_retry": Known(
         (Parameter("tries", int, 4, 1, 64), Parameter("enough", float, 1.0, 0, 1), _VERIFIER),
         _retry,
         "tries",
+        lambda given: int(given["tries"]),
     ),
 }
 
@@ -206,7 +229,21 @@ def built(call: Call, kit: Kit) -> Strategy:
         )
     inner, rest = _without_inner(call)
     given = bind(rest, known.signature)
-    return known.make(call, direct if inner is None else built(inner, kit), given, kit)
+    strategy = known.make(call, direct if inner is None else built(inner, kit), given, kit)
+    if (n_drafts := _n_drafts(call)) > MOST_DRAFTS:
+        raise RequestError(
+            f"{call.name} writes up to {n_drafts:,} drafts, where {MOST_DRAFTS:,} are the most",
+            remedy="have it do less, or what is in it",
+            field="strategy",
+        )
+    return strategy
+
+
+def _n_drafts(call: Call) -> int:
+    """How many a strategy writes at most, with all in it; what only follows a draft aside."""
+    inner, rest = _without_inner(call)
+    known = STRATEGIES[call.name]
+    return known.drafts(bind(rest, known.signature)) * (1 if inner is None else _n_drafts(inner))
 
 
 def with_effort(call: Call, share: float) -> Call:

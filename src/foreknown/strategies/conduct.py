@@ -10,6 +10,8 @@ from foreknown.engine import Engine
 from foreknown.strategies.course import Course
 from foreknown.strategies.strategy import Choice
 
+STALL_SHARE = 0.2
+"""Of the time, at most, that is kept for stalls: else those of a bad machine would take it all."""
 STEPS_AHEAD = 2
 """What is left must suffice for so many more steps: the one that runs, and the last outputs."""
 
@@ -63,7 +65,10 @@ def _conduct(engine: Engine, course: Course, limits: _Limits, own: set[str]) -> 
         longest_s = max(longest_s, (now_ns - began_ns) / 1e9)
         has_come = course.take(outputs)
         left_s = limits.seconds - (now_ns - start_ns) / 1e9 - STEPS_AHEAD * longest_s
-        is_spent = left_s <= engine.drift.stall_s or course.n_tokens >= limits.max_tokens
+        is_spent = (
+            left_s <= min(engine.drift.stall_s, STALL_SHARE * limits.seconds)
+            or course.n_tokens >= limits.max_tokens
+        )
         if is_spent or limits.is_stopped():
             _cancel(engine, course.end())
             break

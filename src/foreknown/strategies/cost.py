@@ -6,6 +6,7 @@ What its prompts have in common is computed once, as it is when it runs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -75,12 +76,17 @@ def cost(
     prompt_ids: Callable[[Problem], Sequence[int]],
     capacity: Capacity,
     price: Price,
+    *,
+    seconds: float = math.inf,
+    max_tokens: float = math.inf,
 ) -> Cost:
     """Of a strategy that answers a problem.
 
     Args:
         problem: with as many tokens to a draft as there may be.
         prompt_ids: see `Course`.
+        seconds, max_tokens: there are. What takes more is not played to its end, and is taken to
+            be without one.
     """
     traffic = Traffic(capacity, price)
     filler = _Filler(problem, prompt_ids)
@@ -99,6 +105,8 @@ def cost(
                     traffic.draw(arrival, ask.samples)
                 n_tokens += ask.samples * n_output
                 drafts.append([filler.draft(n_output) for _ in range(ask.samples)])
+            if n_tokens > max_tokens or not traffic.ends_by(seconds):
+                return Cost((*ends_s, math.inf), n_tokens)
             now_ns = max(traffic.end().end_ns, now_ns)
             ends_s.append(now_ns / 1e9)
             asks = steps.send(drafts)

@@ -16,9 +16,18 @@ from foreknown.engine.intake import answer_ids
 from foreknown.engine.promises import Objective
 from foreknown.engine.request import Beams
 from foreknown.errors import RequestError
-from foreknown.strategies.strategy import EMPTY, Ask, Choice, Draft, Problem, Strategy
+from foreknown.strategies.strategy import (
+    CUT,
+    EMPTY,
+    Ask,
+    Choice,
+    Draft,
+    Part,
+    Problem,
+    Strategy,
+)
 
-_REACH = re.compile(r"[0-9]{1,6}:([0-9]{1,9}|-)(,([0-9]{1,9}|-))*", re.ASCII)
+_REACH = re.compile(r"[0-9]{1,6}:([0-9]{1,9}|-)(,([0-9]{1,9}|-))*!?", re.ASCII)
 LONGEST_REACH = 65_536
 """Characters of one."""
 
@@ -30,15 +39,17 @@ class Reach:
     Attributes:
         round: in which that was, the first one being 1.
         tokens: of each draft of that round, in order; None: it was whole.
+        is_hasty: there was not even time to choose.
     """
 
     round: int
     tokens: tuple[int | None, ...]
+    is_hasty: bool = False
 
     def __str__(self) -> str:
         """As in `3:12,-,7`: in the third round, the second draft whole."""
         each = ("-" if n is None else str(n) for n in self.tokens)
-        return f"{self.round}:{','.join(each)}"
+        return f"{self.round}:{','.join(each)}{'!' if self.is_hasty else ''}"
 
 
 def parse_reach(text: str) -> Reach:
@@ -53,8 +64,10 @@ def parse_reach(text: str) -> Reach:
             remedy='give one that a record has, as in "3:12,-,7"',
             field="reach",
         )
-    number, _, tokens = text.partition(":")
-    return Reach(int(number), tuple(None if n == "-" else int(n) for n in tokens.split(",")))
+    number, _, rest = text.partition(":")
+    tokens = rest.removesuffix("!").split(",")
+    each = tuple(None if n == "-" else int(n) for n in tokens)
+    return Reach(int(number), each, is_hasty=rest.endswith("!"))
 
 
 @dataclass
@@ -90,7 +103,7 @@ class _Coming:
 
     def stop_if_far_enough(self) -> None:
         if not self.finish_reason and self.n_tokens == self.most:
-            self.finish_reason = "cancelled"
+            self.finish_reason = CUT
 
 
 class Course:
@@ -106,7 +119,6 @@ class Course:
 
     Attributes:
         choice: the answer, when there is one.
-        standby: the last whole draft of an answer, for who cannot wait for the choice.
         reach: where it was told to stop; None: nowhere yet.
         rounds: each time that drafts were asked for.
         n_tokens: that drafts took so far.
@@ -130,7 +142,7 @@ class Course:
         self._bound = bound
         self._ids: list[list[str]] = []
         self._coming: dict[str, _Coming] = {}
-        self.standby: Draft | None = None
+        self._standby: Draft | None = None  # of rounds before
         self.reach: Reach | None = None
         self.choice: Choice | None = None
         self.rounds: list[Round] = []
@@ -167,23 +179,45 @@ class Course:
             objective: what that is to be promised.
         """
         if self._bound is not None and self.n_rounds == self._bound.round:
-            self.end()
+            if self._bound.is_hasty:
+                self.choice, self.reach = self.hasty()
+            else:
+                self.end()
             return []
+        self._standby = self._whole_answer()
         return self._ask(self._drafts(), objective)
 
     def end(self) -> list[str]:
         """Its time is over: it chooses at once, and these need not come any more."""
         left = [name for name, one in self._coming.items() if not one.finish_reason]
         for name in left:
-            self._coming[name].finish_reason = "cancelled"
-        each = (one for ids in self._ids for one in (self._coming[name] for name in ids))
-        self.reach = Reach(
-            self.n_rounds,
-            tuple(one.n_tokens if one.finish_reason == "cancelled" else None for one in each),
-        )
+            self._coming[name].finish_reason = CUT
+        self.reach = self._reached()
         if self.choice is None:
             self._ask(self._drafts() if self.n_rounds else None, None)
         return left
+
+    def hasty(self) -> tuple[Choice, Reach]:
+        """What is answered where there is no time to choose, and the reach that gives it again.
+
+        It is the first whole draft of the last round that has one.
+        """
+        draft = self._whole_answer() or EMPTY
+        part = Part("hasty", (draft,), {"chosen": "the first whole draft: no time to choose"})
+        choice = Choice(draft.text, draft.logprob, CUT, part)
+        return choice, replace(self._reached(), is_hasty=True)
+
+    def _reached(self) -> Reach:
+        each = (self._coming[name] for ids in self._ids for name in ids)
+        tokens = (None if one.finish_reason not in ("", CUT) else one.n_tokens for one in each)
+        return Reach(self.n_rounds, tuple(tokens))
+
+    def _whole_answer(self) -> Draft | None:
+        """The first of this round, else one of those before."""
+        each = (self._coming[name] for ids in self._ids for name in ids)
+        whole = (one for one in each if one.is_answer and one.finish_reason not in ("", CUT))
+        first = next(whole, None)
+        return self._standby if first is None else first.draft()
 
     def _note(self, output: Output) -> None:
         one = self._coming[output.request_id]
@@ -202,8 +236,6 @@ class Course:
         if output.finish_reason is not None:
             one.finish_reason, one.stopped_by = output.finish_reason, output.stopped_by
         one.stop_if_far_enough()
-        if one.is_answer and one.finish_reason in ("stop", "length"):
-            self.standby = one.draft()
 
     def _drafts(self) -> list[list[Draft]]:
         return [[self._coming[name].draft() for name in ids] for ids in self._ids]
@@ -234,7 +266,7 @@ class Course:
             self._ids.append(ids)
             for name in ids:
                 self._coming[name] = _Coming(ask.problem.begun if has_room else "", ask.is_answer)
-                self._coming[name].finish_reason = "" if has_room else "cancelled"
+                self._coming[name].finish_reason = "" if has_room else CUT
             if has_room:
                 self.n_prompt += len(request.prompt)
                 requests.append(request)

@@ -20,7 +20,7 @@ from foreknown.strategies.strategy import (
 def direct(problem: Problem) -> Steps:
     """The first draft, as it is."""
     ((draft,),) = yield [Ask("answer", problem)]
-    return Choice(draft.text, draft.logprob, draft.is_whole, Part("answer", (draft,)))
+    return Choice(draft.text, draft.logprob, draft.finish_reason, Part("answer", (draft,)))
 
 
 DRAWN = 0.7
@@ -44,4 +44,4 @@ def several(inner: Strategy, problem: Problem, n: int) -> StepsOf[list[Choice]]:
     if inner is not direct:
         return (yield from together([inner(problem.drawn(index)) for index in range(n)]))
     (drafts,) = yield [Ask("answers", problem, n)]
-    return [Choice(d.text, d.logprob, d.is_whole, Part("answer", (d,))) for d in drafts]
+    return [Choice(d.text, d.logprob, d.finish_reason, Part("answer", (d,))) for d in drafts]

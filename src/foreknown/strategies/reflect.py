@@ -54,7 +54,7 @@ class Reflect:
             if revision.text.strip() == best.text.strip():
                 stopped = "nothing changed"
                 break
-            best = Choice(revision.text, revision.logprob, True, part)
+            best = Choice(revision.text, revision.logprob, revision.finish_reason, part)
         part = Part(f"reflect(rounds={self.rounds})", notes={"stopped": stopped}, parts=parts)
         return replace(best, part=part)
 

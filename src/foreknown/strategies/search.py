@@ -97,7 +97,7 @@ class Search:
                 break
         notes = {"rounds": n_rounds, "score": round(most, 4), "tree": root.record()}
         part = Part(f"search({self.expansions})", (best,), notes)
-        return Choice(best.text, best.logprob, best.is_whole, part)
+        return Choice(best.text, best.logprob, best.finish_reason, part)
 
     def _selected(self, root: Node) -> list[Node]:
         """From the root to the node that answers are drawn from next."""

@@ -1,7 +1,7 @@
 """What a strategy is: a generator that asks for drafts, is given them, and chooses at the end.
 
     (drafts,) = yield [Ask("answers", problem, samples=8)]
-    return Choice(drafts[3].text, drafts[3].logprob, True, Part("vote(8)", drafts))
+    return Choice(drafts[3].text, drafts[3].logprob, "stop", Part("vote(8)", drafts))
 
 It knows nothing of engines, clocks and servers. So it does the same alone and under load, and it
 can be rehearsed: given drafts that nobody wrote, as long as they may be, it asks for what it would
@@ -22,6 +22,8 @@ Message = Mapping[str, str]
 """{"role": "user" or "assistant" or "system", "content": text}"""
 
 T = TypeVar("T")
+CUT = "cancelled"
+"""Why a draft ended whose time was over."""
 FAR = 1 << 20
 """Seeds between those of one inner strategy and of the next: more than any of them draws."""
 
@@ -113,7 +115,7 @@ class Draft:
     @property
     def is_whole(self) -> bool:
         """Whether its time sufficed."""
-        return self.finish_reason != "cancelled"
+        return self.finish_reason != CUT
 
     def record(self) -> dict[str, Any]:
         """As a trace has it."""
@@ -125,7 +127,7 @@ class Draft:
         }
 
 
-EMPTY = Draft("", 0, 0.0, "cancelled")
+EMPTY = Draft("", 0, 0.0, CUT)
 """What comes of an ask when there is no time for it any more, or no room."""
 
 
@@ -163,13 +165,18 @@ class Choice:
     Attributes:
         text: the answer.
         logprob: of the draft that it is, mean over its tokens.
-        is_whole: whether the time sufficed for all of it.
+        finish_reason: of that draft.
     """
 
     text: str
     logprob: float
-    is_whole: bool
+    finish_reason: str
     part: Part
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the time sufficed for all of it."""
+        return self.finish_reason != CUT
 
 
 StepsOf = Generator[Sequence[Ask], Sequence[Sequence[Draft]], T]

@@ -44,7 +44,7 @@ class Vote:
         notes = {"votes": votes, "chosen": best}
         chosen = choices[best]
         part = Part(f"vote({self.n})", notes=notes, parts=[choice.part for choice in choices])
-        return Choice(chosen.text, chosen.logprob, chosen.is_whole, part)
+        return Choice(chosen.text, chosen.logprob, chosen.finish_reason, part)
 
     def _ballot(self, problem: Problem, choice: Choice) -> Ballot:
         """An answer that was cut off says nothing."""

@@ -215,7 +215,11 @@ def router(service: Service) -> APIRouter:
         )
         said = conversation(body)
         asked = await ask(model, said, params, wanted)
-        strategy = wish(body, named, service.kit, wanted, said, {"logprobs": body.logprobs})
+        others = {
+            "logprobs": body.logprobs,
+            "continue_final_message": body.continue_final_message,
+        }
+        strategy = wish(body, named, service.kit, wanted, said, others, _names(body))
         generation = await service.answer(
             model, asked.request, said, strategy, http, _names(body), body.objectives
         )

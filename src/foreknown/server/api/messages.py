@@ -305,7 +305,7 @@ def router(service: Service) -> APIRouter:
         )
         asked = await ask(model, said, params, wanted)
         request, fitted = _fitted(asked.request, model.context)
-        strategy = wish(body, named, service.kit, wanted, said, {})
+        strategy = wish(body, named, service.kit, wanted, said, {}, NAMES)
         if strategy is not None and fitted:  # drafts are followed by others
             request = replace(request, params=replace(params, max_tokens=None))
         generation = await service.answer(

@@ -52,7 +52,8 @@ def router(service: Service) -> APIRouter:
             logprobs=(body.top_logprobs or 0) if body.wants_logprobs else None,
         )
         asked = await ask(model, said, params, wanted)
-        strategy = wish(body, named, service.kit, wanted, said, {"include": body.wants_logprobs})
+        others = {"include": body.wants_logprobs}
+        strategy = wish(body, named, service.kit, wanted, said, others, NAMES)
         generation = await service.answer(
             model, asked.request, said, strategy, http, NAMES, body.objectives
         )

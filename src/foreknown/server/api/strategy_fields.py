@@ -15,10 +15,11 @@ from foreknown.server.asking import Wishes
 from foreknown.server.conversation import Conversation
 from foreknown.server.deliberation import Wish
 from foreknown.server.errors import Refusal, refused
+from foreknown.strategies.auto import AUTO
 from foreknown.strategies.budget import Budget
 from foreknown.strategies.compose import Kit, built
 from foreknown.strategies.course import LONGEST_REACH, parse_reach
-from foreknown.strategies.expression import Call, Value, parse
+from foreknown.strategies.expression import Call, Value, bind, parse
 from foreknown.strategies.verifiers import parse_verifier
 
 Text = Annotated[str, Field(min_length=1, max_length=10_000)]
@@ -72,6 +73,7 @@ def wish(
     wishes: Wishes,
     said: Conversation,
     others: Mapping[str, Any],
+    names: Mapping[str, str],
 ) -> Wish | None:
     """What a body wishes for; None: a plain answer.
 
@@ -79,6 +81,7 @@ def wish(
         named: the strategy that the model's name says, or "".
         kit: what strategies of this server use.
         wishes, said, others: the rest of the body; others by the names of their fields.
+        names: what the engine's fields are called in this interface.
 
     Raises:
         Refusal: it makes no sense, asks for what requests may not have, or for more than text,
@@ -88,22 +91,28 @@ def wish(
     if not text:
         _require_strategy(body)
         return None
-    _require_plain(wishes, said, others)
+    _require_plain(wishes, said, others, names["prompt"])
     try:
-        if body.verifier is not None:
-            _require_harmless_text(body.verifier)
-            kit = replace(kit, verifier=parse_verifier(body.verifier))
         budget = Budget(**body.budget.model_dump()) if body.budget else Budget()
         reach = None if body.reach is None else parse_reach(body.reach)
     except ForeknownError as error:
         raise refused(error) from None
     try:
+        if body.verifier is not None:
+            _require_harmless_text(body.verifier)
+            kit = replace(kit, verifier=parse_verifier(body.verifier))
+    except RequestError as error:
+        raise Refusal(error.what, param="verifier", remedy=error.remedy) from None
+    try:
         call = parse(text)
         _require_harmless(call)
-        built(call, kit)
+        if call.name == AUTO:
+            bind(call, ())
+        else:
+            built(call, kit)
     except RequestError as error:
         raise Refusal(error.what, param=param, remedy=error.remedy) from None
-    return Wish(call, kit, budget, body.trace, reach)
+    return Wish(call, kit, budget, body.verifier or "", body.trace, reach)
 
 
 def _strategy(body: StrategyFields, named: str) -> tuple[str, str]:
@@ -118,7 +127,9 @@ def _strategy(body: StrategyFields, named: str) -> tuple[str, str]:
     return param, text or ""
 
 
-def _require_plain(wishes: Wishes, said: Conversation, others: Mapping[str, Any]) -> None:
+def _require_plain(
+    wishes: Wishes, said: Conversation, others: Mapping[str, Any], prompt: str
+) -> None:
     """A strategy's answer is text, one and whole."""
     excluded = {
         **others,
@@ -126,7 +137,6 @@ def _require_plain(wishes: Wishes, said: Conversation, others: Mapping[str, Any]
         "tools": wishes.tools,
         "n": wishes.samples > 1,
         "beam_width": wishes.beams,
-        "continue_final_message": said.continues,
     }
     for param, value in excluded.items():
         if value:
@@ -134,7 +144,7 @@ def _require_plain(wishes: Wishes, said: Conversation, others: Mapping[str, Any]
                 f"{param} and a strategy exclude each other", param=param, code="invalid_value"
             )
     if said.messages[-1]["role"] != "user":
-        raise Refusal("a strategy answers a last message of the user", param="messages")
+        raise Refusal("a strategy answers a last message of the user", param=prompt)
 
 
 def _require_strategy(body: StrategyFields) -> None:
