@@ -37,13 +37,14 @@ docs/cli.md: $(READY)
 	$(BIN)/python -m foreknown.cli.document > $@
 
 # torch first and pinned: exactly this version is the processor build, others pull gigabytes.
-$(READY): pyproject.toml
+# constraints.txt: the versions that passed last, so nobody waits for pip to find ones that agree.
+$(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "python 3.11 or later is needed; make PYTHON=/path/to/python3.11 names another"; exit 1; }
 	@echo "setting up .venv: once, a few minutes"
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
-	@$(PIP) install 'torch==2.13.0'
-	@$(PIP) install -e '.[compile,serve,dev]'
+	@$(PIP) install -c constraints.txt 'torch==2.13.0'
+	@$(PIP) install -c constraints.txt -e '.[compile,serve,dev]'
 	@touch $@
 
 clean:

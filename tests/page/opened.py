@@ -73,6 +73,16 @@ def figures(answer: Locator) -> dict[str, str]:
     return found
 
 
+def forecasts(answer: Locator) -> dict[str, str]:
+    """What stands beside the figures of an answer."""
+    group = answer.get_by_role("group", name="Figures of this answer")
+    found: dict[str, str] = group.evaluate(
+        """node => Object.fromEntries([...node.querySelectorAll("dd.forecast:not([hidden])")].map(
+            dd => [dd.parentNode.className, dd.textContent]))"""
+    )
+    return found
+
+
 def letters(text: str) -> str:
     """A text without what marks become when they are drawn: lists, fences, emphasis."""
     return re.sub(r"```\w*|[\W\d_]", "", text)
@@ -87,6 +97,10 @@ def streamed(*events: Any) -> Callable[[Route], None]:
 
 def chunk(finish: str | None = None, **delta: str) -> dict[str, Any]:
     return {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+
+
+def told(**foreknown: Any) -> dict[str, Any]:
+    return {**chunk(), "foreknown": foreknown}
 
 
 USAGE = {
@@ -105,3 +119,34 @@ RECORD = """name => {
     new MutationObserver(() => window.recorded.push(node.textContent)).observe(
         node, {childList: true, characterData: true, subtree: true});
 }"""
+
+CONTRASTS = """() => {
+    const parse = text => text.match(/[\\d.]+/g).map(Number);
+    const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
+        .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, v, place) => sum + v * [0.2126, 0.7152, 0.0722][place], 0);
+    const ground = node => {
+        for (let at = node; at; at = at.parentElement) {
+            const colour = parse(getComputedStyle(at).backgroundColor);
+            if (colour.length === 3 || colour[3] === 1) return colour;
+        }
+        throw new Error("no background");
+    };
+    const found = [];
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+        const node = walker.currentNode.parentElement;
+        if (!walker.currentNode.textContent.trim() || !node.checkVisibility()) continue;
+        const [a, b] = [light(parse(getComputedStyle(node).color)), light(ground(node))];
+        const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+        found.push([walker.currentNode.textContent.trim().slice(0, 40), ratio]);
+    }
+    return found;
+}"""
+"""Every text that can be seen, with its contrast against what it stands on."""
+
+SIDEWAYS = """() => [document.documentElement, ...document.querySelectorAll(
+    "#conversation, #panel, .body, .figures, .trace")]
+    .filter(node => node.scrollWidth > node.clientWidth + 1)
+    .map(node => node.id || node.className || node.tagName)"""
+"""What is wider than its place."""

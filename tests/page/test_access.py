@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.page.opened import RECORD, USAGE, Open, chunk, streamed
+from tests.page.opened import CONTRASTS, RECORD, SIDEWAYS, USAGE, Open, chunk, streamed
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 expect = sync_api.expect
@@ -101,31 +101,6 @@ def test_who_listens_hears_of_an_answer_once(open_page: Open) -> None:
     expect(live).to_have_count(1)
 
 
-CONTRASTS = """() => {
-    const parse = text => text.match(/[\\d.]+/g).map(Number);
-    const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
-        .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-        .reduce((sum, v, place) => sum + v * [0.2126, 0.7152, 0.0722][place], 0);
-    const ground = node => {
-        for (let at = node; at; at = at.parentElement) {
-            const colour = parse(getComputedStyle(at).backgroundColor);
-            if (colour.length === 3 || colour[3] === 1) return colour;
-        }
-        throw new Error("no background");
-    };
-    const found = [];
-    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-    while (walker.nextNode()) {
-        const node = walker.currentNode.parentElement;
-        if (!walker.currentNode.textContent.trim() || !node.checkVisibility()) continue;
-        const [a, b] = [light(parse(getComputedStyle(node).color)), light(ground(node))];
-        const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-        found.push([walker.currentNode.textContent.trim().slice(0, 40), ratio]);
-    }
-    return found;
-}"""
-
-
 def test_light_and_dark_differ_and_can_both_be_read(open_page: Open) -> None:
     text = "# Head\n\nText with `code` and **bold**\n\n- item\n\n```\nblock\n```"
     reply = streamed(
@@ -172,10 +147,7 @@ def test_a_narrow_screen_needs_no_scrolling_sideways(open_page: Open, width: int
         routes={"/v1/chat/completions": reply}, viewport={"width": width, "height": 700}
     )
     opened.ask("unbroken" * 40)
-    sideways = """() => [document.documentElement, ...document.querySelectorAll(
-        "#conversation, #panel, .body, .figures")].filter(n => n.scrollWidth > n.clientWidth + 1)
-        .map(n => n.id || n.className || n.tagName)"""
-    assert opened.page.evaluate(sideways) == []
+    assert opened.page.evaluate(SIDEWAYS) == []
     opened.page.get_by_role("button", name="Engine and parameters").click()
     expect(opened.parameter("Temperature")).to_be_visible()
-    assert opened.page.evaluate(sideways) == []
+    assert opened.page.evaluate(SIDEWAYS) == []

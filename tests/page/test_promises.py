@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.page.opened import USAGE, Open, chunk, figures, streamed
+from tests.page.opened import USAGE, Open, chunk, figures, forecasts, streamed, told
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 expect = sync_api.expect
@@ -20,20 +20,6 @@ FORECAST = {
     "interval": {"low_ms": 2_300.0, "high_ms": 2_600.0},
 }
 ACTUAL = {"ttft_ms": 118.0, "tpot_ms": 21.0, "total_ms": 2_390.0}
-
-
-def told(**foreknown: Any) -> dict[str, Any]:
-    return {**chunk(), "foreknown": foreknown}
-
-
-def forecasts(answer: Any) -> dict[str, str]:
-    """What stands beside the figures of an answer."""
-    group = answer.get_by_role("group", name="Figures of this answer")
-    found: dict[str, str] = group.evaluate(
-        """node => Object.fromEntries([...node.querySelectorAll("dd.forecast:not([hidden])")].map(
-            dd => [dd.parentNode.className, dd.textContent]))"""
-    )
-    return found
 
 
 def test_each_figure_stands_beside_its_forecast(open_page: Open) -> None:

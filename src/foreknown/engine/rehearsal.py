@@ -159,10 +159,7 @@ class Traffic:
 
     def ends_by(self, seconds: float) -> bool:
         """Whether all that came ends by a time; if not, it has only come so far."""
-        if seconds < math.inf:
-            self._engine.run(round(seconds * 1e9))
-            return not self._engine.has_work
-        return True
+        return seconds == math.inf or self._engine.ends_by(round(seconds * 1e9))
 
     def end(self) -> Rehearsal:
         """Let all come to their ends; others may come after them."""

@@ -58,10 +58,17 @@ class VirtualEngine:
         """Whether anybody runs or waits."""
         return bool(self.scheduler.running or self.scheduler.waiting)
 
-    def run(self, until_ns: int = FOREVER_NS) -> None:
-        """Take steps until nothing is left to do, or to the end of the step at that time."""
+    def ends_by(self, until_ns: int) -> bool:
+        """Take steps as long as there is work, to the end of the step at a time at most; whether
+        none was left then.
+        """
         while self.has_work and self.now_ns < until_ns:
             self._leap(until_ns)
+        return not self.has_work
+
+    def run(self, until_ns: int = FOREVER_NS) -> None:
+        """Take steps until nothing is left to do, or to the end of the step at that time."""
+        self.ends_by(until_ns)
         if until_ns != FOREVER_NS:
             self.now_ns = max(self.now_ns, until_ns)
 

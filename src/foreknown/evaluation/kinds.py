@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from foreknown.evaluation.problems import KINDS, Kind, draw
 from foreknown.evaluation.task import Question, Task
-from foreknown.strategies.verifiers import Arithmetic
+from foreknown.strategies.verifiers import Arithmetic, Verdict, Verifier
 
 SEED = 2026
-_WITHOUT_EQUATIONS = frozenset({"about"})
+_VERIFIED = {
+    **dict.fromkeys(("arithmetic", "arithmetic-long", "sums", "review"), "arithmetic"),
+    "countdown": "rules",
+}
+"""What may verify replies and does not know the answers: equations; the rules, where the question
+has them all."""
+
+
+class Rules:
+    """Right if a reply keeps the rules that its question states."""
+
+    def __init__(self, keeps: Callable[[str], bool]) -> None:
+        self._keeps = keeps
+
+    def verify(self, question: str, answer: str) -> Verdict:
+        kept = self._keeps(answer)
+        return Verdict(float(kept), "the rules are kept" if kept else "a rule is broken")
 
 
 def bundled(name: str, n: int) -> Task:
-    """The first n unseen problems of a kind; a verifier looks at the equations of replies."""
+    """The first n unseen problems of a kind, with what may verify replies to them."""
     kind = KINDS[name]
-    verified = name not in _WITHOUT_EQUATIONS
-    return Task(
-        name,
-        tuple(_question(kind, index, verified) for index in range(n)),
-        verifier="arithmetic" if verified else "",
-    )
+    verified = _VERIFIED.get(name, "")
+    questions = tuple(_question(kind, index, verified) for index in range(n))
+    return Task(name, questions, verifier=verified)
 
 
-def _question(kind: Kind, index: int, verified: bool) -> Question:
+def _question(kind: Kind, index: int, verified: str) -> Question:
     problem = draw(kind, "test", SEED, index)
+    check = partial(kind.check, problem)
+    verifiers: dict[str, Verifier] = {"arithmetic": Arithmetic(), "rules": Rules(check)}
     return Question(
         id=f"{kind.name}-{index}",
         messages=tuple({"role": turn.role, "content": turn.text} for turn in problem.prompt),
         answer=problem.answer,
-        check=partial(kind.check, problem),
-        verifier=Arithmetic() if verified else None,
+        check=check,
+        verifier=verifiers.get(verified),
     )

@@ -6,9 +6,8 @@ import math
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
-from types import MappingProxyType
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -42,7 +41,7 @@ class Wanted:
     objective: Objective | None = None
     forecast: bool = False
     arrival_ns: int = 0
-    named: Mapping[str, str] = MappingProxyType({})
+    named: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_plain(self) -> bool:
@@ -80,21 +79,21 @@ def wanted(given: Mapping[str, Any], http: HttpRequest, *, promises: bool = True
     """
     times: dict[str, float] = {}
     named = {}
-    for field in FIELDS:
-        if given.get(field) is not None:
-            times[field], named[field] = given[field], field
-    for header, field in HEADERS.items():
+    for what in FIELDS:
+        if given.get(what) is not None:
+            times[what], named[what] = given[what], what
+    for header, what in HEADERS.items():
         ms = _header_ms(http.headers, header)
         if ms is None:
             continue
-        if times.setdefault(field, ms) != ms:
+        if times.setdefault(what, ms) != ms:
             raise Refusal(
-                f"{header} is {ms:g}, but {field} of the body is {times[field]:g}",
+                f"{header} is {ms:g}, but {what} of the body is {times[what]:g}",
                 param=header,
                 code="invalid_value",
                 remedy="give one of them",
             )
-        named.setdefault(field, header)
+        named.setdefault(what, header)
     objective = None
     if times:
         if not promises:

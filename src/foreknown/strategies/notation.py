@@ -258,7 +258,8 @@ def _with_exact_numbers(text: str) -> str:
         if value is None:
             parts[place] = _DECIMAL.sub(_shortest_decimal, parts[place])
         else:
-            parts[place] = str(value)
+            sign = "+" if parts[place].startswith("+") else ""  # after a bracket: of a sum
+            parts[place] = f"{sign}{value}"
     return "".join(parts)
 
 

@@ -63,6 +63,7 @@ class Reflect:
         said: list[tuple[str, str]] = []
         best = text
         drafts: list[Draft] = []
+        asked: list[str] = []
         for name in ("ideas", "pick", "revise"):
             template = getattr(self.templates, name)
             if not template:
@@ -71,9 +72,11 @@ class Reflect:
             turns = [turn for pair in said for turn in pair]
             ((draft,),) = yield [Ask(name, problem.asked(*turns), is_answer=name == "revise")]
             drafts.append(draft)
+            asked.append(name)
             text = draft.text
             if name == "ideas" and NOTHING.fullmatch(text.strip()):
-                return replace(draft, text=best), Part("round", drafts)
+                draft = replace(draft, text=best)
+                break
             if not draft.is_whole:
                 break
-        return drafts[-1], Part("round", drafts)
+        return draft, Part("round", drafts, {"asked": asked})

@@ -46,7 +46,7 @@ class Node:
     def record(self) -> dict[str, Any]:
         """As a trace has it."""
         record: dict[str, Any] = {
-            "line": self.text.rstrip("\n").rpartition("\n")[2],
+            "line": self.text.removesuffix("\n").rpartition("\n")[2],
             "visits": self.visits,
             "mean": round(self.total / max(self.visits, 1), 4),
         }

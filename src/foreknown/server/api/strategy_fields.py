@@ -102,7 +102,8 @@ def wish(
             _require_harmless_text(body.verifier)
             kit = replace(kit, verifier=parse_verifier(body.verifier))
     except RequestError as error:
-        raise Refusal(error.what, param="verifier", remedy=error.remedy) from None
+        what = f"the verifier cannot be had: {error.what}"
+        raise Refusal(what, param="verifier", remedy=error.remedy) from None
     try:
         call = parse(text)
         _require_harmless(call)
@@ -144,7 +145,7 @@ def _require_plain(
                 f"{param} and a strategy exclude each other", param=param, code="invalid_value"
             )
     if said.messages[-1]["role"] != "user":
-        raise Refusal("a strategy answers a last message of the user", param=prompt)
+        raise Refusal(f"{prompt}: a strategy answers a last message of the user", param=prompt)
 
 
 def _require_strategy(body: StrategyFields) -> None:

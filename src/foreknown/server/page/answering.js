@@ -5,7 +5,7 @@ import { events } from "./stream.js";
 
 /**
  * The pieces of an answer as they come: {text}, {reasoning}, {finish}, {usage} or {foreknown}: what
- * was forecast and promised of it, and in the end how it came out.
+ * was forecast, planned and promised of it, and in the end how it came out.
  *
  * `model` is an entry of /v1/models, `conversation` a Conversation that ends with what the reader
  * said, `settings` what Parameters gave. Throws ServerError, also for a stream that breaks off; an
@@ -37,6 +37,8 @@ function read(event) {
 function question(model, conversation, { system, ...sampling }) {
   const shared = { model: model.id, stream: true, stream_options: { include_usage: true } };
   shared.forecast = true;
+  // Who has an answer thought over wants to see how it came about.
+  if (sampling.strategy) shared.trace = true;
   if (model.chat !== false) {
     const messages = conversation.messages(system);
     return ["v1/chat/completions", { ...shared, ...sampling, messages }];

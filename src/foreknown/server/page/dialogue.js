@@ -3,6 +3,7 @@
 import { answer } from "./answering.js";
 import { Conversation } from "./conversation.js";
 import { spoken } from "./figures.js";
+import { planned } from "./plan_view.js";
 import { Stopwatch } from "./stopwatch.js";
 import { AnswerView, userTurn } from "./turns_view.js";
 
@@ -110,7 +111,7 @@ export class Dialogue {
     let end;
     try {
       const pieces = answer(model, this.#conversation, settings, signal);
-      end = await fill(view, pieces, stopwatch);
+      end = await fill(view, pieces, stopwatch, announce);
     } catch (error) {
       if (abandoned()) return;
       view.node.remove();
@@ -123,7 +124,8 @@ export class Dialogue {
     this.#last = view;
     const { figures } = stopwatch;
     announce(figures.tokens ? `${end.said}: ${spoken(figures)}` : end.said);
-    if (figures.totalTokens) composer.showContext(figures.totalTokens, model.context_length);
+    const { totalTokens } = figures;
+    if (totalTokens !== null) composer.showContext(totalTokens, model.context_length);
   }
 
   #explain(error) {
@@ -144,24 +146,34 @@ export class Dialogue {
   }
 }
 
+const OUT_OF_TIME = {
+  note: "The time was over: this is what there was by then",
+  said: "Answer ended when its time was over",
+};
+
 /**
  * Fill a view until its answer ends: how it did, for the eye and for the ear.
  *
  * Throws what happened before anything came; what happens later is an end like others.
  */
-async function fill(view, pieces, stopwatch) {
+async function fill(view, pieces, stopwatch, announce) {
   let finish = "";
+  let isCut = false;
   try {
     for await (const piece of pieces) {
       stopwatch.note(piece);
       view.add(piece);
       finish = piece.finish ?? finish;
+      const { strategy, actual } = piece.foreknown ?? {};
+      if (strategy && !actual) announce(planned(piece.foreknown));
+      isCut ||= strategy?.whole === false;
     }
   } catch (error) {
     if (!view.begun) throw error;
     if (error.name === "AbortError") return { note: "Stopped", said: "Answer stopped" };
     return { error: sentence(error.message), said: "Answer broken off" };
   }
+  if (isCut) return OUT_OF_TIME;
   if (!view.begun) return { note: "The answer is empty", said: "The answer is empty" };
   if (finish !== "length") return { said: "Answer finished" };
   return { note: "Ended at the limit of tokens", said: "Answer ended at the limit of tokens" };

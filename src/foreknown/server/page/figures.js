@@ -1,14 +1,16 @@
 /** The figures beside an answer: what it took, and what was forecast and promised of it. */
 
 import { element, setText } from "./element.js";
-import { count, duration, rate, tokens as nTokens } from "./numbers.js";
+import { count, duration, energy, money, rate, tokens as nTokens } from "./numbers.js";
 
 const ROWS = [
   ["rate", "tokens per second", "After the first token, as this page received them"],
   ["first", "to first token", "From asking, network included"],
   ["whole", "in all", "To the last token; the forecast is for as many tokens as it may have"],
   ["promise", "", "What the server promised before it began"],
-  ["tokens", "tokens", "Of the answer"],
+  ["tokens", "tokens", "Of the answer; of all its drafts together, where a strategy made it"],
+  ["joules", "joules", "Drawn by the machine meanwhile"],
+  ["usd", "for the machine", "What it costs meanwhile"],
   ["prompt", "", "Tokens of the prompt, and how many of them needed no computing"],
 ];
 
@@ -42,9 +44,12 @@ export class Figures {
     this.#set("tokens", tokens ? least + count(tokens) : "", tokens === 1 ? "token" : "tokens");
     const cached = cachedTokens ? `, ${count(cachedTokens)} of them cached` : "";
     const prompt = promptTokens === null ? "" : count(promptTokens);
-    this.#set("prompt", prompt, `in the prompt${cached}`);
-    const { wholeMs, forecast, promise } = figures;
+    const prompts = figures.isByStrategy ? "in all prompts" : "in the prompt";
+    this.#set("prompt", prompt, prompts + cached);
+    const { wholeMs, joules, usd, forecast, promise } = figures;
     this.#set("whole", wholeMs === null ? "" : duration(wholeMs));
+    this.#set("joules", joules === null ? "" : energy(joules));
+    this.#set("usd", usd === null ? "" : money(usd));
     if (promise !== null) {
       this.#set("promise", outcome(promise), `promise of ${duration(promise.totalMs)}`);
       this.#rows.get("promise").row.toggleAttribute("data-broken", promise.kept === false);
@@ -52,10 +57,14 @@ export class Figures {
     if (forecast !== null) this.#foretell(forecast);
   }
 
-  #foretell({ firstMs, tokensPerSecond, wholeMs, isOfThisLength }) {
-    this.#setForecast("first", duration(firstMs));
+  #foretell({ firstMs, tokensPerSecond, wholeMs, tokens, joules, usd, isOfThisLength }) {
+    const most = isOfThisLength ? "" : "≤ ";
+    this.#setForecast("first", firstMs === null ? "" : duration(firstMs));
     this.#setForecast("rate", tokensPerSecond === null ? "" : rate(tokensPerSecond));
-    this.#setForecast("whole", `${isOfThisLength ? "" : "≤ "}${duration(wholeMs)}`);
+    this.#setForecast("whole", most + duration(wholeMs));
+    this.#setForecast("tokens", tokens === null ? "" : most + count(tokens));
+    this.#setForecast("joules", joules === null ? "" : most + energy(joules));
+    this.#setForecast("usd", usd === null ? "" : most + money(usd));
   }
 
   #setForecast(name, value) {

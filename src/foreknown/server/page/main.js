@@ -42,5 +42,5 @@ function introduce({ id, context_length, chat }) {
   const kind = talks ? "" : "continues text, without turns";
   setText(document.querySelector("#opening .name"), id);
   setText(document.querySelector("#opening .about"), [context, kind].filter(Boolean).join(" · "));
-  parameters.letSystem(talks);
+  parameters.letTalk(talks);
 }

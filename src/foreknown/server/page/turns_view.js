@@ -3,7 +3,9 @@
 import { copy } from "./clipboard.js";
 import { element } from "./element.js";
 import { Figures } from "./figures.js";
+import { PlanView } from "./plan_view.js";
 import { RichText } from "./rich_text.js";
+import { traceView } from "./trace_view.js";
 
 /** What the reader said, as it was written. */
 export function userTurn(text) {
@@ -12,13 +14,15 @@ export function userTurn(text) {
 }
 
 /**
- * An answer with its figures beside it and its actions below.
+ * An answer with its figures beside it, its actions below, and how it came about.
  *
  * Text that comes faster than the screen is drawn once a frame.
  */
 export class AnswerView {
   text = "";
   #reasoning = "";
+  #plan = new PlanView();
+  #trace = null;
   #rich = new RichText();
   #figures = new Figures();
   #thoughts = element("p");
@@ -39,8 +43,8 @@ export class AnswerView {
     this.#again.addEventListener("click", again);
     this.#copy.addEventListener("click", () => this.#copied());
     const heading = element("h3", { class: "unseen" }, `Answer by ${modelName}`);
-    const body = element("div", { class: "body" }, heading, this.#details, this.#rich.node);
-    body.append(this.#note, this.#error, this.#actions);
+    const body = element("div", { class: "body" }, heading, this.#details, this.#plan.node);
+    body.append(this.#rich.node, this.#note, this.#error, this.#actions);
     const side = this.#figures.node;
     this.node = element("article", { class: "turn answer", "aria-busy": "true" }, body, side);
   }
@@ -54,13 +58,17 @@ export class AnswerView {
   add(piece) {
     this.text += piece.text ?? "";
     this.#reasoning += piece.reasoning ?? "";
+    if (piece.foreknown?.strategy) this.#tell(piece.foreknown);
+    else if (this.begun) this.#plan.stop();
     this.#frame ||= requestAnimationFrame(() => this.#draw());
   }
 
   /** The end: `note` says why it is one if that is worth saying, `error` what went wrong. */
   finish({ note = "", error = "" } = {}) {
     cancelAnimationFrame(this.#frame);
+    this.#plan.stop();
     this.#draw();
+    if (this.#trace) this.node.append(this.#trace);
     this.node.removeAttribute("aria-busy");
     this.#note.textContent = note;
     this.#note.hidden = note === "";
@@ -72,6 +80,11 @@ export class AnswerView {
   /** Only the last answer can be made again. */
   letAgain(may) {
     this.#again.hidden = !may;
+  }
+
+  #tell(told) {
+    if (told.trace) this.#trace = traceView(told);
+    else if (!told.actual) this.#plan.start(told);
   }
 
   #draw() {
