@@ -7,22 +7,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_WARMUP_STEPS = 100
 _FLOOR = 0.02
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """`budget_s` seconds in all, of which the last `decay_share` decays linearly."""
+    """`budget_s` seconds in all, of which the last `decay_share` decays linearly from `peak`."""
 
     budget_s: float
     decay_share: float = 0.3
+    peak: float = 1.0
+    warmup_steps: int = 100
 
     def rate(self, step: int, spent_s: float) -> float:
-        """The learning rate's factor, 0 to 1, after `spent_s` seconds of training."""
-        warm = min(1.0, (step + 1) / _WARMUP_STEPS)
+        """The learning rate's factor, 0 to `peak`, after `spent_s` seconds of training."""
+        warm = min(1.0, (step + 1) / self.warmup_steps)
         left = (self.budget_s - spent_s) / (self.budget_s * self.decay_share)
-        return min(warm, max(_FLOOR, min(1.0, left)))
+        return self.peak * min(warm, max(_FLOOR, min(1.0, left)))
 
     def is_over(self, spent_s: float) -> bool:
         return spent_s >= self.budget_s

@@ -2,19 +2,21 @@
 
 Asked to end (SIGTERM, Ctrl-C) it saves first. Started again with the same run folder it goes on
 where it stopped, over the same data. The budget counts the hours spent training, of all starts
-together.
+together. With `--from CHECKPOINT` a new run begins with that checkpoint's weights and tokenizer.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
 from types import FrameType
 
 import torch
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from training import snapshot
@@ -27,11 +29,17 @@ from training.tokenizer import build_tokenizer
 
 _CLIP_NORM = 1.0
 _LOG_EVERY_S = 20.0
+_LONGEST_STEP_S = 60.0
+"""Whoever stops the process within a step does not spend its budget."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, required=True, help="folder for snapshots")
+    parser.add_argument("--from", type=Path, dest="start", help="checkpoint a new run begins with")
+    parser.add_argument("--peak", type=float, default=1.0, help="factor of all learning rates")
+    parser.add_argument("--warmup", type=int, default=100, help="steps")
+    parser.add_argument("--decay", type=float, default=0.3, help="share of the hours at the end")
     parser.add_argument("--hours", type=float, default=1.5, help="training time in all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--batch-tokens", type=int, help="default 4096, on a GPU 65536")
@@ -44,7 +52,8 @@ def main() -> None:
     batch_tokens = arguments.batch_tokens or (65536 if arguments.device == "cuda" else 4096)
     train(
         arguments.run,
-        Schedule(arguments.hours * 3600),
+        arguments.start,
+        Schedule(arguments.hours * 3600, arguments.decay, arguments.peak, arguments.warmup),
         Progress(arguments.seed, batch_tokens),
         arguments.device,
         arguments.save_every_s,
@@ -54,6 +63,7 @@ def main() -> None:
 
 def train(
     run: Path,
+    start: Path | None,
     schedule: Schedule,
     progress: Progress,
     device: str,
@@ -62,10 +72,12 @@ def train(
 ) -> None:
     """Steps until the budget is spent; `progress` is replaced by the snapshot's if there is one."""
     run.mkdir(parents=True, exist_ok=True)
-    tokenizer = _tokenizer(run, progress.seed)
+    tokenizer = _tokenizer(run, start, progress.seed)
     torch.manual_seed(progress.seed)
     shape = Shape()
     model = Llama(shape).to(device)
+    if start:
+        model.load_state_dict(load_file(start / "model.safetensors"))
     if compiled:
         for layer in model.model.layers:
             layer.compile(dynamic=True)
@@ -93,7 +105,7 @@ def train(
         progress.pool, progress.pool_batches = batch.after.pool, batch.after.batches
         progress.tokens += batch.real_tokens
         progress.learned_tokens += int(batch.learned.sum())
-        progress.spent_s += time.monotonic() - began
+        progress.spent_s += min(time.monotonic() - began, _LONGEST_STEP_S)
         log.add(progress, batch, loss)
         if time.monotonic() - last_save > save_every_s:
             snapshot.save(run, model, optimizers, progress)
@@ -114,10 +126,12 @@ class _StopRequest:
         self.asked = True
 
 
-def _tokenizer(run: Path, seed: int) -> Tokenizer:
-    """The run's tokenizer, built on its first start."""
+def _tokenizer(run: Path, start: Path | None, seed: int) -> Tokenizer:
+    """The run's tokenizer, built on its first start or taken from the checkpoint begun with."""
     path = run / "tokenizer.json"
-    if not path.exists():
+    if not path.exists() and start:
+        shutil.copyfile(start / "tokenizer.json", path)
+    elif not path.exists():
         build_tokenizer(seed).save(str(path))
     return Tokenizer.from_file(str(path))
 
@@ -132,12 +146,17 @@ def _step(
 ) -> float:
     tokens = torch.from_numpy(batch.tokens).to(device)
     learned = torch.from_numpy(batch.learned).to(device)
-    with torch.autocast(device, dtype=torch.bfloat16):
+    with torch.autocast(device, torch.bfloat16, enabled=_has_fast_bfloat16(device)):
         loss = model.loss(tokens, learned)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP_NORM)
     optimizers.step(schedule.rate(progress.step, progress.spent_s))
     return loss.item()
+
+
+def _has_fast_bfloat16(device: str) -> bool:
+    """Without AVX-512 a processor is several times slower in bfloat16 than in float32."""
+    return device != "cpu" or torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
 class _Log:
