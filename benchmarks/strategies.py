@@ -58,16 +58,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("model", type=Path, help="an artifact")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--tables", default="told,branches,reflection", help="which of them")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     artifact, threads = open_artifact(arguments.model), host_threads()
     price = step_price(artifact, known_host(threads))
-    record = {
-        "model": artifact.directory.name,
-        "told": told(artifact, price, threads, arguments.rounds),
-        "branches": branches(artifact, price, threads, arguments.rounds),
-        "reflection": reflection(artifact, price, threads, arguments.rounds),
-    }
+    tables = {"told": told, "branches": branches, "reflection": reflection}
+    record: dict[str, Any] = {"model": artifact.directory.name}
+    for name in arguments.tables.split(","):
+        record[name] = tables[name](artifact, price, threads, arguments.rounds)
     if arguments.json:
         print(json.dumps(record))
     else:
@@ -201,30 +200,34 @@ def _seconds(engine: Engine, request: Request) -> float:
 
 
 def show(record: dict[str, Any]) -> None:
+    if rows := record.get("told"):
+        show_told(record["model"], rows)
+    if one := record.get("branches"):
+        print(
+            f"16 branches take {one['ratio']:.2f} times as long as one "
+            f"({one['sixteen_s']:.2f} and {one['one_s']:.2f} s; {one['ratios']})"
+        )
+    if one := record.get("reflection"):
+        print(
+            f"a revision that keeps {one['kept']:.0%} takes {one['ratio']:.2f} of writing it "
+            f"afresh ({one['revised_s']:.2f} and {one['afresh_s']:.2f} s; {one['ratios']})"
+        )
+
+
+def show_told(model: str, rows: list[dict[str, Any]]) -> None:
     columns = ("strategy", "forecast", "measured", "measured / forecast", "each")
-    table = Table(f"{record['model']}: whole strategies", columns, right=columns[1:4])
-    for row in record["told"]:
-        each = " ".join(f"{ratio:.2f}" for ratio in row["ratios"])
+    table = Table(f"{model}: whole strategies", columns, right=columns[1:4])
+    for row in rows:
         table.row(
             row["strategy"],
             f"{row['forecast_s']:.3f} s",
             f"{row['measured_s']:.3f} s",
             f"{row['ratio']:.3f}",
-            each,
+            " ".join(f"{ratio:.2f}" for ratio in row["ratios"]),
         )
     table.print(sys.stdout)
-    errors = [abs(1 / ratio - 1) for row in record["told"] for ratio in row["ratios"]]
-    print(f"median error {statistics.median(errors):.1%}, worst {max(errors):.1%}\n")
-    one = record["branches"]
-    print(
-        f"16 branches take {one['ratio']:.2f} times as long as one "
-        f"({one['sixteen_s']:.2f} and {one['one_s']:.2f} s; {one['ratios']})"
-    )
-    one = record["reflection"]
-    print(
-        f"a revision that keeps {one['kept']:.0%} takes {one['ratio']:.2f} of writing it afresh "
-        f"({one['revised_s']:.2f} and {one['afresh_s']:.2f} s; {one['ratios']})"
-    )
+    errors = [abs(1 / ratio - 1) for row in rows for ratio in row["ratios"]]
+    print(f"median error {statistics.median(errors):.1%}, worst {max(errors):.1%}")
 
 
 if __name__ == "__main__":
