@@ -118,6 +118,20 @@ def test_reflection_with_one_question_alone() -> None:
     assert rounds[1][0].problem.question == "Check your answer."
 
 
+def test_a_revision_must_be_better_to_be_kept() -> None:
+    templates = Templates(ideas="", pick="", revise="Check your answer.")
+    careful = Reflect(rounds=3, by="verifier", verifier=Wants("42"), templates=templates)
+    for script, answer, stopped in (
+        (("42",), "42", "good enough"),
+        (("41", "42"), "42", "good enough"),
+        (("41", "43"), "41", "no better"),
+    ):
+        choice, rounds = play(careful, texts(*script))
+        assert choice.text == answer
+        assert len(rounds) == len(script)
+        assert choice.part.record()["stopped"] == stopped
+
+
 def test_retries_end_with_the_first_that_is_right_or_the_best() -> None:
     choice, rounds = play(VerifyAndRetry(Wants("42"), tries=5), texts("1", "42", "3"))
     assert choice.text == "42"

@@ -116,7 +116,9 @@ def _best_of(call: Call, inner: Strategy, given: Mapping[str, Any], kit: Kit) ->
 
 
 def _reflect(call: Call, inner: Strategy, given: Mapping[str, Any], kit: Kit) -> Strategy:
-    return Reflect(inner, given["rounds"], given["ideas"], kit.templates)
+    verifier = kit.verifier_if(given["by"] == "verifier", call, given)
+    sizes = given["rounds"], given["ideas"]
+    return Reflect(inner, *sizes, given["by"], given["enough"], verifier, kit.templates)
 
 
 def _retry(call: Call, inner: Strategy, given: Mapping[str, Any], kit: Kit) -> Strategy:
@@ -173,7 +175,15 @@ STRATEGIES: Mapping[str, Known] = {
         _n,
     ),
     "reflect": Known(
-        (Parameter("rounds", int, 2, 1, 16), Parameter("ideas", int, 3, 1, 20)), _reflect, "rounds"
+        (
+            Parameter("rounds", int, 2, 1, 16),
+            Parameter("ideas", int, 3, 1, 20),
+            Parameter("by", str, "last", choices=("last", "verifier", "judge", "logprob")),
+            Parameter("enough", float, 1.0, 0, 1),
+            _VERIFIER,
+        ),
+        _reflect,
+        "rounds",
     ),
     "beam": Known(
         (

@@ -5,7 +5,7 @@
  * strategy noted; what is empty is left out. Knows nothing of the page.
  */
 
-const STAGES = ["Ideas", "Pick", "Revision"];
+const STAGES = { ideas: "Ideas", pick: "Pick", revise: "Revision" };
 
 /** The place of the draft or the part that a part went on with; null where it did not choose. */
 export function chosenIn({ chosen, scores = [], parts = [] }) {
@@ -58,23 +58,18 @@ export function reflection({ parts: [first, ...parts], stopped }) {
     const ended = place === parts.length - 1 ? stopped : "";
     const revision = last && !cameToNothing(last, before, ended) ? last : null;
     if (revision) text = revision.text;
-    return { before, thoughts: thoughtsOf(drafts, revision), revision, took: tokensOf(part) };
+    return { before, thoughts: thoughtsOf(part, revision), revision, took: tokensOf(part) };
   });
   return { first, rounds, text };
 }
 
 // A round that found nothing to change ends with its ideas, which say so.
 function cameToNothing(last, before, ended) {
-  if (ended === "cut short" || ended === "nothing was written") return true;
+  if (["cut short", "nothing was written", "no better"].includes(ended)) return true;
   return ended === "nothing changed" && last.text.trim() !== before.trim();
 }
 
-function thoughtsOf(drafts, revision) {
+function thoughtsOf({ drafts = [], asked = [] }, revision) {
   const thoughts = revision ? drafts.slice(0, -1) : drafts;
-  // Models may be asked for ideas or for a pick alone; which of them it was is not recorded.
-  const isPartial = revision !== null && thoughts.length === 1;
-  return thoughts.map((draft, place) => ({
-    stage: isPartial ? "Thought" : (STAGES[place] ?? ""),
-    draft,
-  }));
+  return thoughts.map((draft, place) => ({ stage: STAGES[asked[place]] ?? "Thought", draft }));
 }
