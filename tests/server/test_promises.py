@@ -205,7 +205,7 @@ def test_what_would_break_other_s_promises_is_refused_at_once(
     filling.start()
     while not served.engine()["running"]:
         pass
-    wanted = {"deadline_ms": round(alone["total_ms"] * 1.5 + 50, 3)}
+    wanted = {"deadline_ms": round(alone["total_ms"] * 1.6 + 80, 3)}
     refused = {}
     for path in GENERATING:
         refused[path] = served.post(path, asking(path, LONG, **wanted))

@@ -312,7 +312,7 @@ def test_less_is_done_where_few_tokens_are_left(served: Served, path: str, strat
     assert output_tokens(found) <= 5 * FEW
 
 
-@pytest.mark.parametrize("what", ["max_joules", "max_usd", "max_tokens"])
+@pytest.mark.parametrize("what", ["max_joules", "max_tokens"])
 def test_a_budget_is_measured_by_its_forecast(served: Served, what: str) -> None:
     cost = what.removeprefix("max_")
     _, plenty = answer(served, asking(CHAT, "vote(8)"))
@@ -321,6 +321,14 @@ def test_a_budget_is_measured_by_its_forecast(served: Served, what: str) -> None
     _, told = answer(served, asking(CHAT, "vote(8)", budget={what: bound}))
     assert told["strategy"]["done"] != "vote(8)"
     assert told["forecast"][cost] <= bound
+
+
+def test_a_budget_in_dollars_is_measured_where_the_machine_has_a_price(served: Served) -> None:
+    _, plenty = answer(served, asking(CHAT, "vote(8)"))
+    price = plenty["forecast"]["usd"]
+    bound = 1e-9 if price is None else price / 2
+    _, told = answer(served, asking(CHAT, "vote(8)", budget={"max_usd": bound}))
+    assert (told["strategy"]["done"] == "vote(8)") == (price is None)
 
 
 @pytest.mark.parametrize("budget", [{"deadline_ms": EASY_MS}, {"max_tokens": 10**6}, {}])

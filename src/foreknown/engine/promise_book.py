@@ -160,8 +160,9 @@ class PromiseBook:
         else:  # its rows would slow others too much: it could come after they have ended
             snapshot = self._look()
             others = self._run(snapshot, _promised(snapshot))
-            end_ns = max(one.last_ns for one in others)
-            later_ms = (end_ns - alone[0].arrival_ns) / MS
+            begin_ns = alone[0].arrival_ns
+            end_ns = max((one.last_ns for one in others), default=begin_ns)  # all may be through
+            later_ms = (end_ns - begin_ns) / MS
             earliest = self._foreseen(alone, alone, allowance_ms, later_ms)
         return NotPromised(objective, earliest, self._calm(newcomers, trials[0].commitment))
 

@@ -1,9 +1,9 @@
 """A strategy's answer underway: planned, made in time, and held to what was told of it.
 
-A deadline is promised for its first round, by the time that the plan has for it or else by the end,
-so that there is an answer then whatever comes; later rounds are promised theirs if that can be, and
-else take what is left. Shortly before the time is over the best so far is the answer, whatever the
-engine is doing.
+A deadline is promised for one draft of its first round, by the time that the plan has for it or
+else by the end, so that there is an answer then whatever comes; one of each later round is promised
+if that can be, and all others take what is left. Shortly before the time is over the best so far is
+the answer, whatever the engine is doing.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
 from foreknown.engine import Output, Request
+from foreknown.engine.drift import Worst
 from foreknown.engine.output import FinishReason
 from foreknown.engine.promises import LONGEST_MS, NotPromised, Objective, Promise
 from foreknown.errors import ForeknownError
@@ -36,11 +38,16 @@ from foreknown.strategies.course import Course, Reach
 from foreknown.strategies.expression import Call
 from foreknown.strategies.strategy import Problem
 
-LAST_S = 0.006
-"""Before the end, to choose and to write the answer; the event loop's lateness comes on top."""
-LATE_SHARE = 0.25
-"""Of the time, at most, that is kept for that lateness."""
+LAST_S = 0.012
+"""Before the end, to choose and to write the answer."""
+LATE_SHARE = 0.45
+"""Of the time, at most, that is kept for what others were late by, of late."""
 LEAST_S = 0.001
+PLAN_SHARE = 0.2
+"""Of the time that is left, at most, to plan."""
+PLAN_S = 0.04
+_PLANNER = ThreadPoolExecutor(1, "planner")
+"""One: planning is Python's work, and two would be in each other's way and in the engines'."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,7 @@ class Deliberation:
     Args:
         prompt_ids: the tokens of a problem.
         request: of whom and how.
+        lateness: how late answers were that had to stop, against when they were told to.
     """
 
     def __init__(
@@ -82,7 +90,9 @@ class Deliberation:
         prompt_ids: Callable[[Problem], Sequence[int]],
         request: Request,
         wanted: Wanted,
+        lateness: Worst,
     ) -> None:
+        self._lateness = lateness
         self._model, self._thread, self._metrics = model, thread, metrics
         self._wish, self._problem, self._wanted, self._request = wish, problem, wanted, request
         self._terms = _terms_now(model, prompt_ids)
@@ -105,23 +115,23 @@ class Deliberation:
             Refusal: the strategy or its prompts make no sense here, or the deadline cannot be kept.
         """
         try:
-            self._plan, course = await asyncio.to_thread(self._planned)
+            self._plan, course = await self._soon_planned()
             self._course, most = course, self._wish.budget.max_tokens or math.inf
             self._rounds = Rounds(
                 self._thread, self._model.index, course, self._share_of_time, most
             )
-            await self._begin(self._rounds)
+            self._begin(self._rounds)
         except ForeknownError as error:
             raise refused(error, "strategy") from None
         self._begin_ns = self._model.engine.clock.now_ns()
         self._count()
         return self
 
-    async def _begin(self, rounds: Rounds) -> None:
+    def _begin(self, rounds: Rounds) -> None:
         wanted, told_ns = self._wanted, time.monotonic_ns()
         objective = wanted.from_now(told_ns)
         try:
-            await rounds.begin(objective)
+            rounds.begin(objective)
         except NotPromised as error:
             assert wanted.objective is not None
             self._metrics.promised(self._model.name, "refused")
@@ -189,7 +199,11 @@ class Deliberation:
         assert self._rounds is not None
         assert self._course is not None
         assert self._plan is not None
-        choice, reach = await self._rounds.choice(self._patience_s, LAST_S / 2)
+        patience_s, asked_s = self._patience_s, self._gone_s
+        choice, reach = await self._rounds.choice(patience_s, LAST_S / 2)
+        if patience_s is not None and reach is not None:
+            now_s = time.monotonic()
+            self._lateness.see(max(self._gone_s - asked_s - patience_s, 0.0), now_s)
         self._rounds.drop()
         self._count()
         self._answer = replace(
@@ -207,6 +221,23 @@ class Deliberation:
 
     # Planning
 
+    async def _soon_planned(self) -> tuple[Fitted, Course]:
+        """The plan; the least that can be done where others are planned for too long."""
+        patience_s = min(PLAN_SHARE * self._left_s, PLAN_S)
+        self._plan_until_s = time.monotonic() + patience_s
+        planning = asyncio.get_running_loop().run_in_executor(_PLANNER, self._planned)
+        if self._left_s == math.inf:
+            return await planning
+        try:
+            return await asyncio.wait_for(asyncio.shield(planning), 1.5 * patience_s)
+        except TimeoutError:
+            planning.cancel()
+            return self._planned()  # at once: to wait for a thread may take longer
+
+    def _is_late(self) -> bool:
+        """Whether planning has taken long enough."""
+        return time.monotonic() > self._plan_until_s
+
     def _planned(self) -> tuple[Fitted, Course]:
         """As much of the strategy as there is time for, and its beginning."""
         wish, left_s = self._wish, self._left_s
@@ -219,7 +250,7 @@ class Deliberation:
                 weights, kit, problem, budget, self._terms, verifier=wish.verifier
             )
             call, kit, problem, self._why = found.call, found.kit, found.problem, found.why
-        plan = planned(call, kit, problem, budget, self._terms)
+        plan = planned(call, kit, problem, budget, self._terms, self._is_late)
         if wish.reach is not None:  # what was done is to be done again, whatever it takes
             plan = replace(plan, call=call)
         course = Course(
@@ -261,8 +292,8 @@ class Deliberation:
         """How long to wait for the choice; None: as long as it takes."""
         if self._limit_s == math.inf or self._wish.reach is not None:
             return None
-        late_s = self._model.engine.drift.exit_s.value
-        return max(self._left_s - LAST_S - min(late_s, LATE_SHARE * self._limit_s), 0.0)
+        late_s = min(self._lateness.value, LATE_SHARE * self._limit_s)
+        return max(self._left_s - LAST_S - late_s, 0.0)
 
     def _told(self, record: dict[str, Any]) -> dict[str, Any]:
         """A record with the promise, and whether it was kept."""

@@ -45,14 +45,14 @@ class Rounds:
         self._names: dict[str, str] = {}
         self._in_haste: tuple[Choice, Reach] | None = None  # while a thread has the course
 
-    async def begin(self, otherwise: Objective | None) -> None:
+    def begin(self, otherwise: Objective | None) -> None:
         """Have the first round checked, and promised what it wants, or else something less.
 
         Raises:
             NotPromised: neither can be.
             RequestError: the engine does not take it.
         """
-        requests = await asyncio.to_thread(self._course.begin)
+        requests = self._course.begin()
         if otherwise is None:
             self._prepare(requests, None)
             return
@@ -129,14 +129,14 @@ class Rounds:
         return requests
 
     def _prepare(self, requests: Sequence[Request], objective: Objective | None) -> None:
-        """A feed for a round.
+        """A feed for a round, of which one draft is promised: what is told of it is told soon.
 
         Raises:
             NotPromised, RequestError: see `EngineThread.prepare`.
         """
         if not requests:
             return
-        wanted = [replace(request, objective=objective) for request in requests]
+        wanted = list(requests) if objective is None else _one_promised(requests, objective)
         self._feed = self._thread.prepare(self._index, wanted)
         names = [name for one in requests for name in answer_ids(one, one.id)]
         self._names = dict(zip(self._feed.ids, names, strict=True))
@@ -154,3 +154,18 @@ class Rounds:
             if output.finish_reason == "cancelled":
                 raise shutting_down()
         return [output._replace(request_id=self._names[output.request_id]) for output in outputs]
+
+
+def _one_promised(requests: Sequence[Request], objective: Objective) -> list[Request]:
+    """The same drafts, the first of which wants something kept."""
+    first, *others = requests
+    if first.samples == 1 or first.beams is not None:
+        return [replace(first, objective=objective), *others]
+    seed = first.params.seed
+    assert seed is not None
+    rest = replace(first.params, seed=seed + 1)  # as the engine draws samples of one request
+    return [
+        replace(first, samples=1, objective=objective),
+        replace(first, samples=first.samples - 1, params=rest),
+        *others,
+    ]

@@ -13,6 +13,7 @@ from typing import Any
 from starlette.requests import Request as HttpRequest
 
 from foreknown.engine import Request
+from foreknown.engine.drift import Worst
 from foreknown.errors import RequestError
 from foreknown.server.addressing import addressed
 from foreknown.server.conversation import Conversation, problem_ids
@@ -38,6 +39,7 @@ class Service:
         log_bodies: whether the text of requests is logged.
         promises: whether objectives are taken; else they are refused.
         kit: what strategies use where a request names nothing else.
+        lateness: see `Deliberation`.
         draining: the server is told to stop: what runs may finish, nothing new begins.
     """
 
@@ -48,6 +50,7 @@ class Service:
     log_bodies: bool = False
     promises: bool = True
     kit: Kit = field(default_factory=Kit)
+    lateness: Worst = field(default_factory=Worst)
     started_s: float = field(default_factory=time.monotonic)
     draining: bool = False
 
@@ -172,6 +175,7 @@ class Service:
             partial(problem_ids, model, said),
             replace(asked, prompt=(0,), samples=1),
             kept,
+            self.lateness,
         )
         http.state.generation = deliberation
         return await deliberation.start()

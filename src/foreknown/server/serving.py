@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import sys
 import time
 from types import FrameType
 
@@ -22,6 +23,8 @@ from foreknown.server.service import Service
 
 _log = logging.getLogger("foreknown.server")
 
+SWITCH_S = 0.0005
+"""After which a thread that computes in Python lets the event loop and the engines have a turn."""
 POLL_S = 0.05
 LAST_WORDS_S = 1.0
 """What streams that are cut off have to say so."""
@@ -60,6 +63,7 @@ class Server(uvicorn.Server):
 def serve(app: FastAPI, service: Service, sockets: list[socket.socket]) -> None:
     """Serve until a signal says stop."""
     limits = service.limits
+    sys.setswitchinterval(SWITCH_S)
     config = uvicorn.Config(
         app,
         http=_bounded(limits),

@@ -11,7 +11,7 @@ from foreknown.engine import Engine, SamplingParams
 from foreknown.engine.snapshot import Capacity
 from foreknown.plan.price import Price
 from foreknown.strategies.budget import Budget, Fitted, fitted
-from foreknown.strategies.compose import Kit, built
+from foreknown.strategies.compose import Kit, built, with_effort
 from foreknown.strategies.conduct import conduct
 from foreknown.strategies.cost import Cost, cost
 from foreknown.strategies.course import Course, Reach, Round
@@ -139,8 +139,18 @@ class Answer:
         return lines
 
 
-def planned(call: Call, kit: Kit, problem: Problem, budget: Budget, terms: Terms) -> Fitted:
+def planned(
+    call: Call,
+    kit: Kit,
+    problem: Problem,
+    budget: Budget,
+    terms: Terms,
+    is_late: Callable[[], bool] = lambda: False,
+) -> Fitted:
     """As much of a strategy as a budget has room for, and what that takes at most.
+
+    Args:
+        is_late: whether planning has taken long enough: less may be done then than would fit.
 
     Raises:
         RequestError: the strategy makes no sense.
@@ -156,10 +166,12 @@ def planned(call: Call, kit: Kit, problem: Problem, budget: Budget, terms: Terms
             terms.price,
             seconds=seconds,
             max_tokens=max_tokens,
+            is_late=is_late if call != least else lambda: False,
         )
 
+    least = with_effort(call, 0.0)
     seconds = budget.seconds(terms.watts, terms.usd_per_hour)
-    return fitted(call, cost_of, seconds, budget.max_tokens or math.inf)
+    return fitted(call, cost_of, seconds, budget.max_tokens or math.inf, is_late)
 
 
 def answer(

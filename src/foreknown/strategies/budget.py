@@ -13,7 +13,8 @@ from foreknown.strategies.cost import Cost
 from foreknown.strategies.expression import Call
 
 HALVINGS = 6
-"""Of the effort that fits, to find it."""
+"""Of the effort that fits, by its logarithm, to find it: few first, whose cost is soon told."""
+LEAST_SHARE = 1 / 256
 
 
 @dataclass(frozen=True)
@@ -81,13 +82,18 @@ class Fitted:
 
 
 def fitted(
-    call: Call, cost_of: Callable[[Call, float, float], Cost], seconds: float, max_tokens: float
+    call: Call,
+    cost_of: Callable[[Call, float, float], Cost],
+    seconds: float,
+    max_tokens: float,
+    is_late: Callable[[], bool] = lambda: False,
 ) -> Fitted:
     """The most effort of a strategy that a budget has room for.
 
     Args:
         cost_of: what a strategy takes at most, as far as it is within so many seconds and tokens.
         seconds, max_tokens: there are.
+        is_late: whether to look no further.
     """
 
     def holds(cost: Cost) -> bool:
@@ -99,9 +105,11 @@ def fitted(
     least = with_effort(call, 0.0)
     least_cost = cost_of(least, math.inf, math.inf)
     best = Fitted(least, least_cost, fits=holds(least_cost))
-    low, high = 0.0, 1.0
+    low, high = LEAST_SHARE, 1.0
     for _ in range(HALVINGS if best.fits else 0):
-        middle = (low + high) / 2
+        if is_late():
+            break
+        middle = math.sqrt(low * high)
         tried = with_effort(call, middle)
         cost = cost_of(tried, seconds, max_tokens)
         if holds(cost):

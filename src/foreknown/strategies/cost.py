@@ -79,6 +79,7 @@ def cost(
     *,
     seconds: float = math.inf,
     max_tokens: float = math.inf,
+    is_late: Callable[[], bool] = lambda: False,
 ) -> Cost:
     """Of a strategy that answers a problem.
 
@@ -87,6 +88,7 @@ def cost(
         prompt_ids: see `Course`.
         seconds, max_tokens: there are. What takes more is not played to its end, and is taken to
             be without one.
+        is_late: whether there is no time to tell any more; then it is so, too.
     """
     traffic = Traffic(capacity, price)
     filler = _Filler(problem, prompt_ids)
@@ -105,7 +107,7 @@ def cost(
                     traffic.draw(arrival, ask.samples)
                 n_tokens += ask.samples * n_output
                 drafts.append([filler.draft(n_output) for _ in range(ask.samples)])
-            if n_tokens > max_tokens or not traffic.ends_by(seconds):
+            if is_late() or n_tokens > max_tokens or not traffic.ends_by(seconds):
                 return Cost((*ends_s, math.inf), n_tokens)
             now_ns = max(traffic.end().end_ns, now_ns)
             ends_s.append(now_ns / 1e9)
