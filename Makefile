@@ -43,8 +43,8 @@ $(READY): pyproject.toml constraints.txt
 	  { echo "python 3.11 or later is needed; make PYTHON=/path/to/python3.11 names another"; exit 1; }
 	@echo "setting up .venv: once, a few minutes"
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
-	@$(PIP) install -c constraints.txt 'torch==2.13.0'
-	@$(PIP) install -c constraints.txt -e '.[compile,serve,dev]'
+	@$(PIP) install --no-compile -c constraints.txt 'torch==2.13.0'
+	@$(PIP) install --no-compile -c constraints.txt -e '.[compile,serve,dev]'
 	@touch $@
 
 clean:
