@@ -45,7 +45,7 @@ LATE_SHARE = 0.45
 LEAST_S = 0.001
 PLAN_SHARE = 0.2
 """Of the time that is left, at most, to plan."""
-PLAN_S = 0.04
+PLAN_S = 1.0
 _PLANNER = ThreadPoolExecutor(1, "planner")
 """One: planning is Python's work, and two would be in each other's way and in the engines'."""
 
