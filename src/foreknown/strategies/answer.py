@@ -169,6 +169,7 @@ def planned(
             is_late=is_late if call != least else lambda: False,
         )
 
+    built(call, kit)  # refused, if it makes no sense, before it is made less
     least = with_effort(call, 0.0)
     seconds = budget.seconds(terms.watts, terms.usd_per_hour)
     return fitted(call, cost_of, seconds, budget.max_tokens or math.inf, is_late)
