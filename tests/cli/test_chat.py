@@ -77,22 +77,31 @@ def test_a_conversation_that_is_too_long_is_said_and_not_kept(
     assert len(ran.out.splitlines()) == 1
 
 
+@pytest.fixture
+def press_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Has Ctrl-C pressed when the engine begins a step, counted from one."""
+    steps, step = 0, Engine.step
+
+    def press(at: int) -> None:
+        def interrupted(self: Engine) -> Any:
+            nonlocal steps
+            steps += 1
+            if steps == at:
+                os.kill(os.getpid(), signal.SIGINT)
+            return step(self)
+
+        monkeypatch.setattr(Engine, "step", interrupted)
+
+    return press
+
+
 def test_ctrl_c_stops_the_answer_and_not_the_program(
     foreknown: Foreknown,
     bundled_artifact: Path,
     typed: Callable[[str], None],
-    monkeypatch: pytest.MonkeyPatch,
+    press_ctrl_c: Callable[[int], None],
 ) -> None:
-    steps, step = 0, Engine.step
-
-    def interrupted(self: Engine) -> Any:
-        nonlocal steps
-        steps += 1
-        if steps == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-        return step(self)
-
-    monkeypatch.setattr(Engine, "step", interrupted)
+    press_ctrl_c(3)
     typed("Who are you?\nWho are you?\n")
     ran = foreknown("chat", bundled_artifact, "--max-tokens", 12, "--ignore-eos")
     assert ran.status == 0
@@ -138,18 +147,9 @@ def test_ctrl_c_ends_a_strategy_with_the_best_so_far(
     foreknown: Foreknown,
     bundled_artifact: Path,
     typed: Callable[[str], None],
-    monkeypatch: pytest.MonkeyPatch,
+    press_ctrl_c: Callable[[int], None],
 ) -> None:
-    steps, step = 0, Engine.step
-
-    def interrupted(self: Engine) -> Any:
-        nonlocal steps
-        steps += 1
-        if steps == 5:
-            os.kill(os.getpid(), signal.SIGINT)
-        return step(self)
-
-    monkeypatch.setattr(Engine, "step", interrupted)
+    press_ctrl_c(5)
     typed("Who are you?\n/reset\nWho are you?\n")
     strategy = ("--strategy", "vote(2)", "--max-tokens", 16, "--ignore-eos", "--seed", 5)
     ran = foreknown("chat", bundled_artifact, *strategy)

@@ -368,6 +368,17 @@ def test_what_was_cut_can_be_reached_again(served: Served, strategy: str, deadli
     assert told_again["trace"] == told["trace"]
 
 
+@everywhere
+def test_what_is_reached_again_has_a_forecast_whatever_the_time(served: Served, path: str) -> None:
+    body = asking(path, "vote(4)", 8, budget={"deadline_ms": 1}, reach="1:2,-,0,-")
+    response = served.post(path, body)
+    assert response.status_code == 200, response.text
+    told = told_of(response.json())
+    assert told["strategy"]["done"] == "vote(4)"
+    assert told["strategy"]["reach"] == "1:2,-,0,-"
+    assert told["forecast"]["total_ms"] > 0
+
+
 def test_nothing_that_long_is_whole_within_a_millisecond(served: Served) -> None:
     body = asking(CHAT, "direct", 300, ignore_eos=True, budget={"deadline_ms": 1})
     text, told = answer(served, body)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from foreknown.api import Model, new_kit
-from foreknown.cli.arguments import add_json, add_model, add_threads, compile_options, whole
+from foreknown.cli.arguments import add_json, add_model, add_threads, whole
+from foreknown.cli.models import open_model
 from foreknown.cli.progress import Progress, progress
 from foreknown.cli.sampling import add_sampling, sampling_params
 from foreknown.cli.serve import SEQUENCES
@@ -131,7 +132,7 @@ def run(args: argparse.Namespace) -> int:
     tasks = _tasks(args)
     with ExitStack() as stack:
         needs_model = not all(task.is_given for task in tasks)
-        model = stack.enter_context(_open(args)) if needs_model else None
+        model = stack.enter_context(open_model(args, args.sequences)) if needs_model else None
         lines = None
         if args.jsonl is not None:
             lines = stack.enter_context(args.jsonl.open("w", encoding="utf-8"))
@@ -165,21 +166,6 @@ def _tasks(args: argparse.Namespace) -> list[Task]:
             remedy="leave --deadline-ms and --budget-tokens out, or evaluate it by itself",
         )
     return tasks
-
-
-@contextmanager
-def _open(args: argparse.Namespace) -> Iterator[Model]:
-    """MODEL, with room for many answers side by side."""
-    from foreknown.artifact.find import Found, find_artifact
-    from foreknown.opening import load_model
-
-    def find(afresh: bool) -> Found:
-        with progress(quiet=args.json) as tell:
-            return find_artifact(args.model, compile_options(args), tell, afresh=afresh)
-
-    wanted: dict[str, Any] = {"threads": args.threads, "speculate": args.speculation}
-    with load_model(find, sequences=args.sequences, **wanted) as model:
-        yield model
 
 
 def _about(model: Model | None) -> dict[str, Any]:

@@ -45,11 +45,16 @@ def one_of_several(
 
 
 @contextmanager
-def open_model(args: argparse.Namespace) -> Iterator[Model]:
-    """MODEL, loaded; its threads end with the block."""
+def open_model(args: argparse.Namespace, sequences: int = 1) -> Iterator[Model]:
+    """MODEL, loaded; its threads end with the block.
+
+    Args:
+        sequences: of full context that there is memory for.
+    """
     with load_model(
         lambda afresh: _find(args, args.model, afresh),
         threads=args.threads,
+        sequences=sequences,
         speculate=args.speculation,
     ) as model:
         yield model

@@ -109,18 +109,14 @@ def strategy_wishes(args: argparse.Namespace) -> tuple[Call, Kit, Budget]:
     Raises:
         RequestError: one of them makes no sense.
     """
-    from foreknown.strategies.auto import AUTO
+    from foreknown.strategies.auto import require_made
     from foreknown.strategies.budget import Budget
-    from foreknown.strategies.compose import built
-    from foreknown.strategies.expression import bind, parse
+    from foreknown.strategies.expression import parse
 
     budget = Budget(args.deadline_ms, args.budget_tokens, args.budget_joules, args.budget_usd)
     kit = new_kit(args.verifier, args.templates, allow_code=args.allow_code)
     call = parse(args.strategy)
-    if call.name == AUTO:
-        bind(call, ())
-    else:
-        built(call, kit)
+    require_made(call, kit)
     return call, kit, budget
 
 

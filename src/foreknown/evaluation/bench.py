@@ -17,9 +17,9 @@ from foreknown.evaluation.counted import Counted, kit_for
 from foreknown.evaluation.reply import Reply, Setting, Tell
 from foreknown.evaluation.side_by_side import side_by_side
 from foreknown.evaluation.task import Question
-from foreknown.strategies.answer import Terms, planned
+from foreknown.strategies.answer import Terms, begun
 from foreknown.strategies.budget import Fitted
-from foreknown.strategies.compose import Kit, built
+from foreknown.strategies.compose import Kit
 from foreknown.strategies.conduct import conduct
 from foreknown.strategies.course import Course
 from foreknown.strategies.strategy import Problem
@@ -126,13 +126,7 @@ class Bench:
     def _begun(self, number: int, question: Question, setting: Setting) -> _Underway:
         kit, counted = kit_for(self.kit, question)
         problem, terms = Problem(question.messages, setting.params), self.terms
-        plan = planned(setting.call, kit, problem, setting.budget, terms)
-        course = Course(
-            built(plan.call, kit),
-            problem,
-            terms.prompt_ids,
-            terms.capacity.context,
-            name=str(number),
-            request=Request((0,), salt=f"{number} {setting}"),
-        )
+        salted = Request((0,), salt=f"{number} {setting}")
+        given = (setting.call, kit, problem, setting.budget, terms)
+        plan, course = begun(*given, name=str(number), request=salted)
         return _Underway(question, plan, course, counted)

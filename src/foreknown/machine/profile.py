@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from foreknown.errors import MachineError
+from foreknown.machine.keeping import REMEDY, keep_text
 from foreknown.machine.kernel_costs import (
     AttentionCosts,
     EngineCosts,
@@ -103,18 +102,13 @@ def write_machine(machine: Machine, path: Path) -> None:
     Raises:
         MachineError: it cannot be written there.
     """
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(machine_toml(machine), "utf-8")
-        partial.replace(path)
+        keep_text(path, machine_toml(machine))
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
         raise MachineError(
             f"the machine's profile cannot be kept: {error.strerror or error}",
             where=str(path),
-            remedy="set FOREKNOWN_CACHE to a directory that can be written",
+            remedy=REMEDY,
         ) from None
 
 

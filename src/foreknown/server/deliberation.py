@@ -29,10 +29,10 @@ from foreknown.server.objectives import Wanted, not_promised
 from foreknown.server.rounds import Rounds
 from foreknown.server.served_model import ServedModel
 from foreknown.server.underway import Usage
-from foreknown.strategies.answer import Answer, Terms, planned
+from foreknown.strategies.answer import Answer, Terms, begun
 from foreknown.strategies.auto import AUTO, best_measured
 from foreknown.strategies.budget import Budget, Fitted
-from foreknown.strategies.compose import Kit, built
+from foreknown.strategies.compose import Kit
 from foreknown.strategies.cost import Beside
 from foreknown.strategies.course import Course, Reach
 from foreknown.strategies.expression import Call
@@ -105,6 +105,8 @@ class Deliberation:
         self._rounds: Rounds | None = None
         self._answer: Answer | None = None
         self._is_made = self._is_closed = False
+        self._plan_until_s = math.inf
+        self._begin_ns = 0
         self._why = ""
         self.usage = Usage()
 
@@ -223,11 +225,12 @@ class Deliberation:
 
     async def _soon_planned(self) -> tuple[Fitted, Course]:
         """The plan; the least that can be done where others are planned for too long."""
+        loop = asyncio.get_running_loop()
+        if self._patience_s is None:
+            return await loop.run_in_executor(_PLANNER, self._planned)
         patience_s = min(PLAN_SHARE * self._left_s, PLAN_S)
         self._plan_until_s = time.monotonic() + patience_s
-        planning = asyncio.get_running_loop().run_in_executor(_PLANNER, self._planned)
-        if self._left_s == math.inf:
-            return await planning
+        planning = loop.run_in_executor(_PLANNER, self._planned)
         try:
             return await asyncio.wait_for(asyncio.shield(planning), 1.5 * patience_s)
         except TimeoutError:
@@ -250,18 +253,8 @@ class Deliberation:
                 weights, kit, problem, budget, self._terms, verifier=wish.verifier
             )
             call, kit, problem, self._why = found.call, found.kit, found.problem, found.why
-        plan = planned(call, kit, problem, budget, self._terms, self._is_late)
-        if wish.reach is not None:  # what was done is to be done again, whatever it takes
-            plan = replace(plan, call=call)
-        course = Course(
-            built(plan.call, kit),
-            problem,
-            self._terms.prompt_ids,
-            self._terms.capacity.context,
-            request=self._request,
-            bound=wish.reach,
-        )
-        return plan, course
+        given = (call, kit, problem, budget, self._terms, wish.reach)
+        return begun(*given, is_late=self._is_late, request=self._request)
 
     def _share_of_time(self) -> Objective | None:
         """When the next round is to be over, if each takes its share of the time that is left."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from foreknown.engine import Engine, SamplingParams
+from foreknown.engine import Engine, Request, SamplingParams
 from foreknown.engine.snapshot import Capacity
 from foreknown.plan.price import Price
 from foreknown.strategies.budget import Budget, Fitted, fitted
@@ -175,6 +175,43 @@ def planned(
     return fitted(call, cost_of, seconds, budget.max_tokens or math.inf, is_late)
 
 
+def begun(
+    call: Call,
+    kit: Kit,
+    problem: Problem,
+    budget: Budget,
+    terms: Terms,
+    bound: Reach | None = None,
+    *,
+    is_late: Callable[[], bool] = lambda: False,
+    name: str = "course",
+    request: Request | None = None,
+) -> tuple[Fitted, Course]:
+    """What is planned of a strategy, and its course, which has asked for nothing yet.
+
+    Args:
+        bound: the reach of an answer before: what was done then is done again, whatever it takes.
+        is_late: see `planned`.
+        name, request: see `Course`.
+
+    Raises:
+        RequestError: the strategy makes no sense.
+    """
+    plan = planned(call, kit, problem, budget, terms, is_late)
+    if bound is not None:
+        plan = replace(plan, call=call)
+    course = Course(
+        built(plan.call, kit),
+        problem,
+        terms.prompt_ids,
+        terms.capacity.context,
+        name=name,
+        request=request,
+        bound=bound,
+    )
+    return plan, course
+
+
 def answer(
     engine: Engine,
     call: Call,
@@ -195,9 +232,7 @@ def answer(
         RequestError, ForeknownError: see `planned` and `conduct`.
     """
     start_ns = engine.clock.now_ns()
-    plan = planned(call, kit, problem, budget, terms)
-    strategy, context = built(plan.call, kit), terms.capacity.context
-    course = Course(strategy, problem, terms.prompt_ids, context, bound=bound)
+    plan, course = begun(call, kit, problem, budget, terms, bound)
     begin_ns = engine.clock.now_ns()
     left_s = budget.seconds(terms.watts, terms.usd_per_hour) - (begin_ns - start_ns) / 1e9
     max_tokens = budget.max_tokens or math.inf

@@ -18,7 +18,7 @@ from foreknown.strategies.answer import Terms
 from foreknown.strategies.budget import Budget
 from foreknown.strategies.compose import Kit, built
 from foreknown.strategies.cost import Cost, cost
-from foreknown.strategies.expression import Call, parse
+from foreknown.strategies.expression import Call, bind, parse
 from foreknown.strategies.profile import Entry, Profile, profile_path, read_profile
 from foreknown.strategies.strategy import Problem
 from foreknown.strategies.verifiers import parse_verifier
@@ -95,6 +95,18 @@ class Found:
     kit: Kit
     problem: Problem
     why: str
+
+
+def require_made(call: Call, kit: Kit) -> None:
+    """Whether a strategy can be made; auto, which takes no arguments, always can.
+
+    Raises:
+        RequestError: it makes no sense.
+    """
+    if call.name == AUTO:
+        bind(call, ())
+    else:
+        built(call, kit)
 
 
 def best_measured(

@@ -15,7 +15,16 @@ from typing import Any
 from foreknown.engine.stop_strings import StopStrings
 from foreknown.strategies.direct import warmed
 from foreknown.strategies.scores import scored
-from foreknown.strategies.strategy import Ask, Choice, Draft, Part, Problem, Steps, StepsOf
+from foreknown.strategies.strategy import (
+    Ask,
+    Choice,
+    Draft,
+    Part,
+    Problem,
+    Steps,
+    StepsOf,
+    last_line,
+)
 from foreknown.strategies.templates import Templates
 from foreknown.strategies.verifiers import Verifier
 
@@ -48,7 +57,7 @@ class Beam:
     def record(self) -> dict[str, Any]:
         """As a trace has it."""
         return {
-            "line": self.draft.text.rstrip(LINE_END).rpartition(LINE_END)[2],
+            "line": last_line(self.draft.text),
             "tokens": self.draft.n_tokens,
             "score": round(self.score, 4),
             "finish_reason": self.draft.finish_reason or None,

@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from foreknown.errors import RequestError
+from foreknown.machine.keeping import REMEDY, keep_text
 from foreknown.targets.cpu.toolchain import cache_directory
 
 FORMAT = 1
@@ -139,18 +138,13 @@ def write_profile(profile: Profile, path: Path) -> None:
         "model": profile.model,
         "entries": [asdict(entry) for entry in profile.entries],
     }
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
-        partial.replace(path)
+        keep_text(path, json.dumps(record, indent=1) + "\n")
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
         raise RequestError(
             f"the evaluation profile cannot be kept: {error.strerror or error}",
             where=str(path),
-            remedy="set FOREKNOWN_CACHE to a directory that can be written",
+            remedy=REMEDY,
         ) from None
 
 

@@ -15,7 +15,17 @@ from typing import Any
 
 from foreknown.strategies.direct import warmed
 from foreknown.strategies.scores import scored
-from foreknown.strategies.strategy import Ask, Choice, Draft, Part, Problem, Steps, StepsOf
+from foreknown.strategies.strategy import (
+    EMPTY,
+    Ask,
+    Choice,
+    Draft,
+    Part,
+    Problem,
+    Steps,
+    StepsOf,
+    last_line,
+)
 from foreknown.strategies.templates import Templates
 from foreknown.strategies.verifiers import Verifier
 
@@ -46,7 +56,7 @@ class Node:
     def record(self) -> dict[str, Any]:
         """As a trace has it."""
         record: dict[str, Any] = {
-            "line": self.text.removesuffix("\n").rpartition("\n")[2],
+            "line": last_line(self.text),
             "visits": self.visits,
             "mean": round(self.total / max(self.visits, 1), 4),
         }
@@ -79,7 +89,7 @@ class Search:
 
     def __call__(self, problem: Problem) -> Steps:
         problem = warmed(problem)
-        root, best, most = Node(problem.begun), Draft("", 0, 0.0, "cancelled"), -math.inf
+        root, best, most = Node(problem.begun), EMPTY, -math.inf
         n_rounds = 0
         while n_rounds < self.expansions:
             path = self._selected(root)

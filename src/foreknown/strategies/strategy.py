@@ -184,6 +184,11 @@ StepsOf = Generator[Sequence[Ask], Sequence[Sequence[Draft]], T]
 Steps = StepsOf[Choice]
 
 
+def last_line(text: str) -> str:
+    """The line that a text ends with, whole or not."""
+    return text.removesuffix("\n").rpartition("\n")[2]
+
+
 class Strategy(Protocol):
     """A way of spending inference on accuracy."""
 

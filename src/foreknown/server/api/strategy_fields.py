@@ -15,11 +15,11 @@ from foreknown.server.asking import Wishes
 from foreknown.server.conversation import Conversation
 from foreknown.server.deliberation import Wish
 from foreknown.server.errors import Refusal, refused
-from foreknown.strategies.auto import AUTO
+from foreknown.strategies.auto import require_made
 from foreknown.strategies.budget import Budget
-from foreknown.strategies.compose import Kit, built
+from foreknown.strategies.compose import Kit
 from foreknown.strategies.course import LONGEST_REACH, parse_reach
-from foreknown.strategies.expression import Call, Value, bind, parse
+from foreknown.strategies.expression import Call, Value, parse
 from foreknown.strategies.verifiers import parse_verifier
 
 Text = Annotated[str, Field(min_length=1, max_length=10_000)]
@@ -107,10 +107,7 @@ def wish(
     try:
         call = parse(text)
         _require_harmless(call)
-        if call.name == AUTO:
-            bind(call, ())
-        else:
-            built(call, kit)
+        require_made(call, kit)
     except RequestError as error:
         raise Refusal(error.what, param=param, remedy=error.remedy) from None
     return Wish(call, kit, budget, body.verifier or "", body.trace, reach)
