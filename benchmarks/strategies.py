@@ -87,7 +87,7 @@ def told(artifact: Artifact, price: StepPrice, threads: int, rounds: int) -> lis
                 question = f"{number} {text}"  # another one each time: nothing is found computed
                 problem = Problem(({"role": "user", "content": question},), params)
                 came = answer(engine, parse(text), Kit(), problem, Budget(), terms)
-                seconds[text].append((came.plan.cost.seconds, came.seconds))
+                seconds[text].append((came.plan.seconds, came.seconds))
     rows = []
     for text, pairs in seconds.items():
         ratios = [measured / forecast for forecast, measured in pairs]

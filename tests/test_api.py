@@ -76,8 +76,9 @@ def test_raw_text_is_continued(model: Model) -> None:
 
 def test_sampling_is_as_given(model: Model) -> None:
     drawn = {"temperature": 1.5, "seed": 3}
-    assert said("Who are you?", model, **drawn) == said("Who are you?", model, **drawn)
-    assert said("Who are you?", model, **drawn) != said("Who are you?", model)
+    puzzle = "Use 4, 7 and 9 to make 20."  # there are many ways to try
+    assert said(puzzle, model, **drawn) == said(puzzle, model, **drawn)
+    assert said(puzzle, model, **drawn) != said(puzzle, model)
     assert "small" not in said("Who are you?", model, stop=("small",))
 
 

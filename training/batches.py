@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from multiprocessing.pool import Pool
 from random import Random
 
 import numpy as np
@@ -13,7 +18,7 @@ from tokenizers import Tokenizer
 from foreknown.evaluation.problems import KINDS, Message, Problem, draw
 from training.chat_format import Lesson, conversation, lesson
 
-_POOL_CONVERSATIONS = 1024
+_POOL_CONVERSATIONS = 4096
 _TURNS = ((1, 2, 4, 8), (90, 6, 3, 1))
 """How many problems share a conversation, and how often: long ones teach the far positions."""
 
@@ -64,21 +69,49 @@ def batches(
     batch_tokens: int,
     max_tokens: int,
     start: Position = _BEGINNING,
+    processes: int = 0,
 ) -> Iterator[Batch]:
     """Batches from `start` on, each at most `batch_tokens` tokens, padding included.
 
     Conversations are drawn a pool at a time and sorted by length within it, so that those in a
     batch are nearly as long as each other; the batches of a pool come in random order. A pool
-    holds the same conversations whatever the batch size.
+    holds the same conversations whatever the batch size. Some processes may draw pools beforehand;
+    the stream is the same. They begin at once, so that none inherits what comes later.
     """
-    position = start
-    while True:
-        groups = _groups(tokenizer, seed, position.pool, batch_tokens, max_tokens)
-        for index in range(position.batches, len(groups)):
-            last = index + 1 == len(groups)
-            after = Position(position.pool + 1) if last else Position(position.pool, index + 1)
-            yield _padded(groups[index], after)
-        position = Position(position.pool + 1)
+    make = partial(_pool, tokenizer, seed, batch_tokens, max_tokens)
+    pools: Iterable[list[Batch]]
+    if processes:
+        workers = multiprocessing.get_context("fork").Pool(processes)
+        pools = _drawn_ahead(workers, make, start.pool, 2 * processes)
+    else:
+        pools = map(make, count(start.pool))
+    return (
+        batch
+        for number, pool in enumerate(pools)
+        for batch in (pool[start.batches :] if number == 0 else pool)
+    )
+
+
+def _drawn_ahead(
+    workers: Pool, make: Callable[[int], list[Batch]], first: int, ahead: int
+) -> Iterator[list[Batch]]:
+    """The pools in their order, of which so many are being drawn before they are wanted."""
+    with workers:
+        drawn = deque(workers.apply_async(make, (first + number,)) for number in range(ahead))
+        for number in count(first + ahead):
+            yield drawn.popleft().get()
+            drawn.append(workers.apply_async(make, (number,)))
+
+
+def _pool(
+    tokenizer: Tokenizer, seed: int, batch_tokens: int, max_tokens: int, pool: int
+) -> list[Batch]:
+    groups = _groups(tokenizer, seed, pool, batch_tokens, max_tokens)
+    last = len(groups) - 1
+    return [
+        _padded(group, Position(pool + 1) if index == last else Position(pool, index + 1))
+        for index, group in enumerate(groups)
+    ]
 
 
 def _groups(

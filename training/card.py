@@ -1,4 +1,4 @@
-"""Writes the model card from a run and its scores: `python -m training.card --run R --scores S`."""
+"""Writes the model card: `python -m training.card --scores training/scores.json`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ from typing import Any
 
 from safetensors import safe_open
 
-from training import snapshot
-
 _TEMPLATE = Path(__file__).with_name("card_template.md")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", type=Path, required=True)
     parser.add_argument(
         "--scores", type=Path, nargs="+", required=True, help="from training.evaluate --json"
     )
@@ -26,16 +23,12 @@ def main() -> None:
     scores: dict[str, dict[str, Any]] = {}
     for path in arguments.scores:
         scores |= json.loads(path.read_text())
-    text = card(arguments.run, scores, arguments.to)
+    text = card(scores, arguments.to)
     (arguments.to / "README.md").write_text(text)
 
 
-def card(run: Path, scores: dict[str, dict[str, Any]], checkpoint: Path) -> str:
-    """The card's text; every figure in it comes from the run, the scores or the checkpoint."""
-    state = snapshot.load(run, "cpu")
-    if state is None:
-        raise SystemExit(f"{run} holds no {snapshot.FILE}")
-    progress = state["progress"]
+def card(scores: dict[str, dict[str, Any]], checkpoint: Path) -> str:
+    """The card's text; every figure in its tables comes from the scores or the checkpoint."""
     config = json.loads((checkpoint / "config.json").read_text())
     weights = checkpoint / "model.safetensors"
     with safe_open(weights, "pt") as opened:
@@ -56,11 +49,6 @@ def card(run: Path, scores: dict[str, dict[str, Any]], checkpoint: Path) -> str:
         vocabulary=config["vocab_size"],
         context=config["max_position_embeddings"],
         megabytes=weights.stat().st_size / 1e6,
-        tokens=progress["tokens"] / 1e6,
-        learned=progress["learned_tokens"] / 1e6,
-        steps=progress["step"],
-        hours=progress["spent_s"] / 3600,
-        speed=progress["tokens"] / progress["spent_s"],
         n=max(score["n"] for score in scores.values()),
         table="\n".join(rows),
     )

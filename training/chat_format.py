@@ -47,10 +47,13 @@ def lesson(messages: tuple[Message, ...], tokenizer: Tokenizer, max_tokens: int)
     """Tokens of a conversation, cut after `max_tokens`; replies and their ends are learned."""
     tokens: list[int] = []
     learned: list[bool] = []
-    for message in messages:
-        head = tokenizer.encode(opening(message.role)).ids
-        body = tokenizer.encode(f"{message.text}{END}").ids
-        tail = tokenizer.encode("\n").ids
+    pieces = [
+        piece
+        for message in messages
+        for piece in (opening(message.role), f"{message.text}{END}", "\n")
+    ]
+    ids = iter(encoding.ids for encoding in tokenizer.encode_batch(pieces))
+    for message, head, body, tail in zip(messages, ids, ids, ids, strict=False):
         taught = message.role == "assistant" and message.taught
         tokens += head + body + tail
         learned += [False] * len(head) + [taught] * len(body) + [False] * len(tail)

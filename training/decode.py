@@ -24,7 +24,7 @@ class Decoder:
         self.model = Llama(Shape()).to(device).eval()
         self.model.load_state_dict(load_file(checkpoint / "model.safetensors"))
 
-    def replies(self, prompts: list[str], max_tokens: int = 192) -> list[str]:
+    def replies(self, prompts: list[str], max_tokens: int = 512) -> list[str]:
         """The greedy reply to each prompt text, in their order."""
         encoded = [self.tokenizer.encode(prompt).ids for prompt in prompts]
         order = sorted(range(len(prompts)), key=lambda index: len(encoded[index]))

@@ -65,8 +65,8 @@ def main() -> None:
     for name in wanted:
         began = time.monotonic()
         measured = (
-            reflection(decoder, "arithmetic", arguments.problems)
-            | reflection(decoder, "arithmetic-long", arguments.problems)
+            reflection(decoder, "countdown", arguments.problems)
+            | reflection(decoder, "countdown-long", arguments.problems)
             if name == "reflection"
             else accuracy(decoder, name, arguments.problems, arguments.show)
         )
@@ -104,7 +104,7 @@ def accuracy(decoder: Decoder, name: str, count: int, show: int) -> dict[str, Sc
 
 
 def reflection(decoder: Decoder, name: str, count: int) -> dict[str, Score]:
-    """The model's own answers to word problems, before and after it checks them itself."""
+    """The model's own answers to a kind of problem, before and after it checks them itself."""
     kind = KINDS[name]
     problems = problems_of(name, count)
     drafts = decoder.replies([prompt_text(problem.prompt) for problem in problems])

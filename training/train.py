@@ -44,18 +44,28 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--batch-tokens", type=int, help="default 4096, on a GPU 65536")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument(
+        "--processes",
+        type=int,
+        help="that draw data beforehand; default 0, on a GPU all cores but two",
+    )
     parser.add_argument("--save-every-s", type=float, default=180.0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--eager", action="store_true", help="without torch.compile")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    batch_tokens = arguments.batch_tokens or (65536 if arguments.device == "cuda" else 4096)
+    on_gpu = arguments.device == "cuda"
+    batch_tokens = arguments.batch_tokens or (65536 if on_gpu else 4096)
+    processes = arguments.processes
+    if processes is None:
+        processes = max(1, (os.cpu_count() or 1) - 2) if on_gpu else 0
     train(
         arguments.run,
         arguments.start,
         Schedule(arguments.hours * 3600, arguments.decay, arguments.peak, arguments.warmup),
         Progress(arguments.seed, batch_tokens),
         arguments.device,
+        processes,
         arguments.save_every_s,
         not arguments.eager,
     )
@@ -67,14 +77,26 @@ def train(
     schedule: Schedule,
     progress: Progress,
     device: str,
+    processes: int,
     save_every_s: float,
     compiled: bool,
 ) -> None:
     """Steps until the budget is spent; `progress` is replaced by the snapshot's if there is one."""
     run.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer(run, start, progress.seed)
-    torch.manual_seed(progress.seed)
+    saved = snapshot.load(run, "cpu")
+    if saved:
+        progress = Progress(**saved["progress"]).with_batch_tokens(progress.batch_tokens)
     shape = Shape()
+    stream = batches(
+        tokenizer,
+        progress.seed,
+        progress.batch_tokens,
+        shape.context_tokens,
+        progress.position,
+        processes,
+    )
+    torch.manual_seed(progress.seed)
     model = Llama(shape).to(device)
     if start:
         model.load_state_dict(load_file(start / "model.safetensors"))
@@ -82,18 +104,12 @@ def train(
         for layer in model.model.layers:
             layer.compile(dynamic=True)
     optimizers = Optimizers(model)
-    saved = snapshot.load(run, device)
     if saved:
         model.load_state_dict(saved["model"])
         optimizers.load_state_dict(saved["optimizers"])
-        wanted = progress.batch_tokens
-        progress = Progress(**saved["progress"]).with_batch_tokens(wanted)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     print(f"{parameters:,} parameters, {device}, {progress}", flush=True)
 
-    stream = batches(
-        tokenizer, progress.seed, progress.batch_tokens, shape.context_tokens, progress.position
-    )
     last_save = time.monotonic()
     log = _Log(schedule)
     stop = _StopRequest()

@@ -21,6 +21,11 @@ def tokenizer() -> Tokenizer:
     return Tokenizer.from_file(str(_BUNDLED))
 
 
+@pytest.fixture(autouse=True)
+def small_pools(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.batches._POOL_CONVERSATIONS", 512)
+
+
 def test_digits_and_operators_are_tokens_of_their_own(tokenizer: Tokenizer) -> None:
     tokens = [tokenizer.decode([token]) for token in tokenizer.encode("12 + 345=7*8").ids]
     assert tokens == ["1", "2", " + ", "3", "4", "5", "=", "7", "*", "8"]
@@ -56,6 +61,14 @@ def test_only_taught_replies_are_learned(tokenizer: Tokenizer) -> None:
 
 def _columns(drawn: Lesson) -> tuple[list[int], list[bool]]:
     return drawn.tokens, drawn.learned
+
+
+def test_processes_draw_the_same_stream(tokenizer: Tokenizer) -> None:
+    alone = list(islice(batches(tokenizer, 3, 65536, 256), 12))
+    drawn = list(islice(batches(tokenizer, 3, 65536, 256, processes=2), 12))
+    for expected, got in zip(alone, drawn, strict=True):
+        assert np.array_equal(expected.tokens, got.tokens)
+        assert expected.after == got.after
 
 
 @pytest.mark.parametrize("start", [1, 5, 130])

@@ -29,7 +29,7 @@ def handlers() -> Iterator[None]:
 
 def test_a_run_begins_where_a_checkpoint_ends(tmp_path: Path) -> None:
     over_at_once = Schedule(0.0)
-    train(tmp_path, _BUNDLED, over_at_once, Progress(1, 256), "cpu", 60.0, compiled=False)
+    train(tmp_path, _BUNDLED, over_at_once, Progress(1, 256), "cpu", 0, 60.0, compiled=False)
     saved = snapshot.load(tmp_path, "cpu")
     assert saved is not None
     for name, tensor in load_file(_BUNDLED / "model.safetensors").items():

@@ -126,7 +126,7 @@ def print_line(came: Answer) -> None:
 
     cost = came.plan.cost
     took = f"{came.n_tokens:,} tokens, {ms_text(1e3 * came.seconds)}"
-    most = f"{cost.n_tokens:,} tokens, {ms_text(1e3 * cost.seconds)}"
+    most = f"{cost.n_tokens:,} tokens, {ms_text(1e3 * came.plan.seconds)}"
     sys.stderr.write(f"{came.plan.call}: {took} (at most {most})\n")
     _print_shortage(came)
 
@@ -139,7 +139,7 @@ def _print_stats(came: Answer) -> None:
     columns = ("", "forecast, at most", "measured")
     table = Table(str(came.plan.call), columns, right=columns[1:])
     cost = came.plan.cost
-    table.row("total", ms_text(1e3 * cost.seconds), ms_text(1e3 * came.seconds))
+    table.row("total", ms_text(1e3 * came.plan.seconds), ms_text(1e3 * came.seconds))
     table.row("tokens out", f"{cost.n_tokens:,}", f"{came.n_tokens:,}")
     table.row("rounds", f"{cost.n_rounds:,}", f"{came.n_rounds:,}")
     sys.stderr.write("\n")

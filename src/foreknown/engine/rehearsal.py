@@ -128,11 +128,9 @@ class Traffic:
             chunking=chunking,
             step_seconds=price.seconds,
         )
-        self._engine = VirtualEngine(
-            self._scheduler, blocks, price.seconds, every_mixed=self._look_again
-        )
-        drift = Drift.told(margin)
-        self._book = PromiseBook(capacity, price.seconds, chunking, drift, self._snapshot)
+        self._engine = VirtualEngine(self._scheduler, blocks, price.seconds)
+        self._terms = (capacity, price.seconds, chunking, Drift.told(margin))
+        self._book: PromiseBook | None = None
         self._came: list[tuple[Arrival, Rehearsed | None]] = []
 
     def take(self, number: int, arrival: Arrival) -> None:
@@ -141,7 +139,7 @@ class Traffic:
         one = _rehearsed(number, arrival)
         if arrival.objective is not None:
             try:
-                granted = self._book.commit((one,), arrival.objective)
+                granted = self._promises().commit((one,), arrival.objective)
             except NotPromised:
                 self._came.append((arrival, None))
                 return
@@ -168,11 +166,19 @@ class Traffic:
         end_ns = max((outcome.last_ns for outcome in outcomes), default=0)
         return Rehearsal(outcomes, self._engine.busy_ns, end_ns, self._engine.n_steps)
 
+    def _promises(self) -> PromiseBook:
+        """The book, from the first promise on. It and the engine know each other, and what is so
+        linked waits for Python's collector; a plan, of which there are many, promises nothing."""
+        if self._book is None:
+            self._book = PromiseBook(*self._terms, self._snapshot)
+            self._engine.every_mixed = self._look_again
+        return self._book
+
     def _snapshot(self) -> Snapshot:
         return take_snapshot(self._scheduler, Rehearsed.again, now_ns=self._engine.now_ns)
 
     def _look_again(self) -> None:
-        self._scheduler.spare_s = self._book.spare_s()
+        self._scheduler.spare_s = self._promises().spare_s()
 
 
 def _rehearsed(number: int, arrival: Arrival) -> Rehearsed:

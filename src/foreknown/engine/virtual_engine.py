@@ -23,6 +23,10 @@ SHORT_LEAP = 8
 """Steps at most in one leap while what was promised holds somebody back: that changes soon."""
 
 
+def _nothing() -> None:
+    pass
+
+
 class VirtualEngine:
     """Steps that nothing computes.
 
@@ -31,9 +35,9 @@ class VirtualEngine:
         now_ns: when it begins.
         grain: whoever decodes may stay for so many steps past its end, if that saves a leap: its
             own times are exact, and others are told a little more than they will take.
-        every_mixed: what to do after a leap in which some lived on time to spare.
 
     Attributes:
+        every_mixed: what to do after a leap in which some lived on time to spare.
         now_ns: the virtual time.
         busy_ns: of it, in steps.
         n_steps: that were taken.
@@ -46,12 +50,12 @@ class VirtualEngine:
         step_seconds: Callable[[StepShape], float],
         now_ns: int = 0,
         grain: int = 0,
-        every_mixed: Callable[[], None] = lambda: None,
     ) -> None:
         self.scheduler, self.blocks = scheduler, blocks
         self.now_ns = now_ns
         self.busy_ns = self.n_steps = 0
-        self._step_seconds, self._grain, self._every_mixed = step_seconds, grain, every_mixed
+        self.every_mixed: Callable[[], None] = _nothing
+        self._step_seconds, self._grain = step_seconds, grain
 
     @property
     def has_work(self) -> bool:
@@ -106,7 +110,7 @@ class VirtualEngine:
         self._advance(chunks, n_steps, start_ns, step_ns)
         if is_mixed:
             self.scheduler.spare_s -= (n_steps - 1) * (spare_s - self.scheduler.spare_s)
-            self._every_mixed()
+            self.every_mixed()
 
     def _look(self, chunks: list[Chunk[Rehearsed]]) -> tuple[StepShape, int, int]:
         """A step's shape, what `attended` grows by with each like it, and how often it is alike."""

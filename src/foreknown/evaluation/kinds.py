@@ -11,8 +11,10 @@ from foreknown.strategies.verifiers import Arithmetic, Verdict, Verifier
 
 SEED = 2026
 _VERIFIED = {
-    **dict.fromkeys(("arithmetic", "arithmetic-long", "sums", "review"), "arithmetic"),
-    "countdown": "rules",
+    **dict.fromkeys(
+        ("arithmetic", "arithmetic-long", "sums", "totals", "products", "review"), "arithmetic"
+    ),
+    **dict.fromkeys(("countdown", "countdown-long"), "rules"),
 }
 """What may verify replies and does not know the answers: equations; the rules, where the question
 has them all."""

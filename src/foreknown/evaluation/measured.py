@@ -91,14 +91,14 @@ class Measured:
     @cached_property
     def forecast(self) -> float | None:
         """Seconds that answers were told to take at most, in the mean; None: nothing was told."""
-        told = [one.reply.plan.cost.seconds for one in self.judged if one.reply.plan is not None]
+        told = [one.reply.plan.seconds for one in self.judged if one.reply.plan is not None]
         return fmean(told) if told else None
 
     @cached_property
     def ratios(self) -> list[float]:
         """Measured over told, of each answer that was timed."""
         pairs = [(one.reply.seconds, one.reply.plan) for one in self.judged]
-        return [s / p.cost.seconds for s, p in pairs if s is not None and p and p.cost.seconds]
+        return [s / p.seconds for s, p in pairs if s is not None and p and p.seconds]
 
     @property
     def n_less(self) -> int:

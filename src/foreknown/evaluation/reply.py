@@ -105,7 +105,7 @@ class Judged:
             "tokens": reply.n_tokens,
             "reach": None if reply.reach is None else str(reply.reach),
             "seconds": reply.seconds,
-            "forecast_seconds": None if plan is None else plan.cost.seconds,
+            "forecast_seconds": None if plan is None else plan.seconds,
             "unjudged": reply.n_unjudged,
             "failure": self.failure,
         }

@@ -32,13 +32,13 @@ from foreknown.server.underway import Usage
 from foreknown.strategies.answer import Answer, Terms, begun
 from foreknown.strategies.auto import AUTO, best_measured
 from foreknown.strategies.budget import Budget, Fitted
-from foreknown.strategies.compose import Kit
-from foreknown.strategies.cost import Beside
+from foreknown.strategies.compose import Kit, with_effort
+from foreknown.strategies.cost import Beside, Cost
 from foreknown.strategies.course import Course, Reach
 from foreknown.strategies.expression import Call
 from foreknown.strategies.strategy import Problem
 
-LAST_S = 0.012
+LAST_S = 0.026
 """Before the end, to choose and to write the answer."""
 LATE_SHARE = 0.45
 """Of the time, at most, that is kept for what others were late by, of late."""
@@ -117,7 +117,8 @@ class Deliberation:
             Refusal: the strategy or its prompts make no sense here, or the deadline cannot be kept.
         """
         try:
-            self._plan, course = await self._soon_planned()
+            plan, course = await self._soon_planned()
+            self._plan = replace(plan, planning_s=self._gone_s)
             self._course, most = course, self._wish.budget.max_tokens or math.inf
             self._rounds = Rounds(
                 self._thread, self._model.index, course, self._share_of_time, most
@@ -155,7 +156,7 @@ class Deliberation:
             "done": str(self._plan.call),
             "fits": self._plan.fits,
         }
-        forecast = self._terms.taken(self._plan.cost.seconds, self._plan.cost.n_tokens)
+        forecast = self._terms.taken(self._plan.seconds, self._plan.cost.n_tokens)
         return self._told({"strategy": strategy, "forecast": forecast})
 
     def outcome(self) -> dict[str, Any]:
@@ -235,7 +236,7 @@ class Deliberation:
             return await asyncio.wait_for(asyncio.shield(planning), 1.5 * patience_s)
         except TimeoutError:
             planning.cancel()
-            return self._planned()  # at once: to wait for a thread may take longer
+            return self._unplanned()
 
     def _is_late(self) -> bool:
         """Whether planning has taken long enough."""
@@ -255,6 +256,17 @@ class Deliberation:
             call, kit, problem, self._why = found.call, found.kit, found.problem, found.why
         given = (call, kit, problem, budget, self._terms, wish.reach)
         return begun(*given, is_late=self._is_late, request=self._request)
+
+    def _unplanned(self) -> tuple[Fitted, Course]:
+        """The least of the strategy, of which is only known that it ends when it has to: the
+        planner is busy, and to plan here would hold up everybody."""
+        wish, problem = self._wish, self._problem
+        call = with_effort(wish.call, 0.0)
+        if call.name == AUTO:
+            call, self._why = Call("direct"), "there was no time to choose"
+        longest = Cost((max(self._left_s, LEAST_S),), problem.params.max_tokens or 0)
+        given = (call, wish.kit, problem, wish.budget, self._terms)
+        return begun(*given, plan=Fitted(call, longest, fits=False), request=self._request)
 
     def _share_of_time(self) -> Objective | None:
         """When the next round is to be over, if each takes its share of the time that is left."""

@@ -13,7 +13,7 @@ from foreknown.plan.price import Price
 from foreknown.strategies.budget import Budget, Fitted, fitted
 from foreknown.strategies.compose import Kit, built, with_effort
 from foreknown.strategies.conduct import conduct
-from foreknown.strategies.cost import Cost, cost
+from foreknown.strategies.cost import NOBODY, Beside, Cost, cost
 from foreknown.strategies.course import Course, Reach, Round
 from foreknown.strategies.expression import Call
 from foreknown.strategies.strategy import Choice, Message, Problem
@@ -106,7 +106,7 @@ class Answer:
 
     def record(self, terms: Terms, *, trace: bool = False) -> dict[str, Any]:
         """As `run --strategy … --json` prints it."""
-        planned = terms.taken(self.plan.cost.seconds, self.plan.cost.n_tokens)
+        planned = terms.taken(self.plan.seconds, self.plan.cost.n_tokens)
         record: dict[str, Any] = {
             "text": self.choice.text,
             "strategy": {
@@ -155,13 +155,21 @@ def planned(
     Raises:
         RequestError: the strategy makes no sense.
     """
+    rendered: dict[str, Sequence[int]] = {}
+
+    def prompt_ids(asked: Problem) -> Sequence[int]:
+        """Every trial asks much the same."""
+        key = repr((asked.messages, asked.begun))
+        if key not in rendered:
+            rendered[key] = terms.prompt_ids(asked)
+        return rendered[key]
 
     def cost_of(call: Call, seconds: float, max_tokens: float) -> Cost:
         strategy = built(call, replace(kit, rehearses=True))
         return cost(
             strategy,
             problem,
-            terms.prompt_ids,
+            prompt_ids,
             terms.capacity,
             terms.price,
             seconds=seconds,
@@ -184,6 +192,7 @@ def begun(
     bound: Reach | None = None,
     *,
     is_late: Callable[[], bool] = lambda: False,
+    plan: Fitted | None = None,
     name: str = "course",
     request: Request | None = None,
 ) -> tuple[Fitted, Course]:
@@ -192,12 +201,13 @@ def begun(
     Args:
         bound: the reach of an answer before: what was done then is done again, whatever it takes.
         is_late: see `planned`.
+        plan: where there was no time to make one.
         name, request: see `Course`.
 
     Raises:
         RequestError: the strategy makes no sense.
     """
-    plan = planned(call, kit, problem, budget, terms, is_late)
+    plan = plan or planned(call, kit, problem, budget, terms, is_late)
     if bound is not None:
         plan = replace(plan, call=call)
     course = Course(
@@ -232,9 +242,11 @@ def answer(
         RequestError, ForeknownError: see `planned` and `conduct`.
     """
     start_ns = engine.clock.now_ns()
+    terms = replace(terms, price=Beside(terms.price, NOBODY, engine.drift.ratio))
     plan, course = begun(call, kit, problem, budget, terms, bound)
     begin_ns = engine.clock.now_ns()
-    left_s = budget.seconds(terms.watts, terms.usd_per_hour) - (begin_ns - start_ns) / 1e9
+    plan = replace(plan, planning_s=(begin_ns - start_ns) / 1e9)
+    left_s = budget.seconds(terms.watts, terms.usd_per_hour) - plan.planning_s
     max_tokens = budget.max_tokens or math.inf
     choice = conduct(engine, course, seconds=left_s, max_tokens=max_tokens, is_stopped=is_stopped)
     seconds = (engine.clock.now_ns() - start_ns) / 1e9

@@ -74,11 +74,18 @@ class Fitted:
         call: the strategy with the effort that fits.
         cost: what it takes at most.
         fits: whether that is within the budget; if not, the best so far comes when it ends.
+        planning_s: seconds that it took to find out.
     """
 
     call: Call
     cost: Cost
     fits: bool
+    planning_s: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """From the question to the answer, at most."""
+        return self.planning_s + self.cost.seconds
 
 
 def fitted(

@@ -45,6 +45,10 @@ class Cost:
         return len(self.ends_s)
 
 
+NOBODY = StepShape(0, 0, 0, 0)
+"""The company of whoever has an engine to himself."""
+
+
 @dataclass(frozen=True)
 class Beside:
     """The price of steps that compute something else as well.

@@ -2,14 +2,28 @@
 
 from .about import ABOUT
 from .arithmetic import ARITHMETIC, ARITHMETIC_LONG
-from .countdown import COUNTDOWN
+from .countdown import COUNTDOWN, COUNTDOWN_LONG
 from .problem import Kind, Message, Problem
-from .review import REVIEW
+from .products import PRODUCTS
+from .review import JUDGE, REVIEW
 from .split import Split, draw, split_of
 from .sums import SUMS
+from .totals import TOTALS
 
 KINDS: dict[str, Kind] = {
-    kind.name: kind for kind in (ARITHMETIC, ARITHMETIC_LONG, SUMS, COUNTDOWN, REVIEW, ABOUT)
+    kind.name: kind
+    for kind in (
+        ARITHMETIC,
+        ARITHMETIC_LONG,
+        SUMS,
+        TOTALS,
+        PRODUCTS,
+        COUNTDOWN,
+        COUNTDOWN_LONG,
+        REVIEW,
+        JUDGE,
+        ABOUT,
+    )
 }
 
 __all__ = ["KINDS", "Kind", "Message", "Problem", "Split", "draw", "split_of"]

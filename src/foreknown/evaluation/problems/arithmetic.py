@@ -8,40 +8,23 @@ from __future__ import annotations
 
 from random import Random
 
-from .equations import final_answer
-from .problem import Kind, Message, Problem
+from .problem import Kind, Problem
 from .stories import story
-from .worked import Story, solution
+from .worked import is_answered, worked_problem
 
 _LONG_STEPS = 3
 
 
 def generate(rng: Random) -> Problem:
-    return _problem("arithmetic", story(rng))
+    return worked_problem("arithmetic", story(rng))
 
 
 def generate_long(rng: Random) -> Problem:
     while True:
         drawn = story(rng)
         if len(drawn.steps) >= _LONG_STEPS:
-            return _problem("arithmetic-long", drawn)
+            return worked_problem("arithmetic-long", drawn)
 
 
-def _problem(kind: str, drawn: Story) -> Problem:
-    return Problem(
-        kind=kind,
-        key=drawn.key,
-        prompt=(Message("user", drawn.question),),
-        solution=solution(drawn.steps),
-        answer=str(drawn.answer),
-        note=f"{len(drawn.steps)} steps" if len(drawn.steps) > 1 else "1 step",
-    )
-
-
-def check(problem: Problem, reply: str) -> bool:
-    """Right if the number after the last `####` is the answer."""
-    return final_answer(reply) == problem.answer
-
-
-ARITHMETIC = Kind("arithmetic", 0.40, generate, check)
-ARITHMETIC_LONG = Kind("arithmetic-long", 0.0, generate_long, check)
+ARITHMETIC = Kind("arithmetic", 0.11, generate, is_answered)
+ARITHMETIC_LONG = Kind("arithmetic-long", 0.0, generate_long, is_answered)

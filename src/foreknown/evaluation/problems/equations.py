@@ -38,18 +38,24 @@ def equation(left: int, op: str, right: int) -> str:
 
 
 def careful_equation(left: int, op: str, right: int) -> str:
-    """The same with the tens and the units taken apart: `47 + 38 = 77 + 8 = 85`.
+    """The same with a number taken apart: `47 + 38 = 77 + 8 = 85`.
 
-    Each half is easier than the whole, so a check that works this way is more often right than
-    the quick form it checks.
+    Each part is easier than the whole, so a check that works this way is more often right than the
+    quick form it checks. What is added or taken away is split in two, a product by the digits of
+    its longer factor: `26 * 347 = 7800 + 1040 + 182 = 9022`.
     """
     result = apply(left, op, right)
     middle = ""
-    if op in "+-" and right >= 10 and right % 10:
-        tens = right - right % 10
-        middle = f"{apply(left, op, tens)} {op} {right % 10} = "
-    elif op == "*" and right < 10 <= left and left % 10 and right > 1:
-        middle = f"{(left - left % 10) * right} + {left % 10 * right} = "
+    if op in "+-" and right >= 10:
+        unit = 10 ** (len(str(right)) // 2)
+        low = right % unit
+        middle = f"{apply(left, op, right - low)} {op} {low} = " if low else ""
+    elif op == "*":
+        few, many = sorted((left, right), key=lambda factor: len(str(factor).strip("0")))
+        places = [int(digit) * 10**place for place, digit in enumerate(reversed(str(many)))]
+        parts = [few * part for part in reversed(places) if part]
+        if few > 1 and len(parts) > 1:
+            middle = " + ".join(map(str, parts)) + " = "
     elif op == "/" and result > 10 and result % 10:
         middle = f"{result - result % 10} + {result % 10} = "
     return f"{left} {op} {right} = {middle}{result}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .equations import apply, careful_equation, equation
+from .equations import apply, careful_equation, equation, final_answer
+from .problem import Message, Problem
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ Operand = int | Result
 
 @dataclass(frozen=True)
 class Step:
-    """`label: left op right = ...`."""
+    """`label: left op right = ...`; without a label the equation alone."""
 
     label: str
     left: Operand
@@ -29,18 +30,21 @@ class Step:
 
 @dataclass(frozen=True)
 class Story:
-    """A question in words with the steps that answer it; the last step's result is the answer."""
+    """A question in words with the steps that answer it; the last step's result is the answer.
+
+    `same` is the same for all that ask the same, where there are several ways to answer it.
+    """
 
     template: str
     question: str
     steps: tuple[Step, ...]
+    same: str = ""
 
     @property
     def key(self) -> str:
         """The template and its numbers: the same for two stories that differ in names only."""
-        return f"{self.template}: " + "; ".join(
-            equation(*numbers) for numbers in operands(self.steps)
-        )
+        numbers = self.same or "; ".join(equation(*each) for each in operands(self.steps))
+        return f"{self.template}: {numbers}"
 
     @property
     def answer(self) -> int:
@@ -75,17 +79,21 @@ def lines(steps: tuple[Step, ...], slips: dict[int, int] | None = None) -> list[
     """The quick form, a line a step: `After buying: 12 + 7 = 19`."""
     values = results(steps, slips)
     return [
-        f"{step.label}: {left} {op} {right} = {value}"
+        _labelled(step, f"{left} {op} {right} = {value}")
         for step, (left, op, right), value in zip(
             steps, operands(steps, slips), values, strict=True
         )
     ]
 
 
+def _labelled(step: Step, written: str) -> str:
+    return f"{step.label}: {written}" if step.label else written
+
+
 def careful_lines(steps: tuple[Step, ...]) -> list[str]:
     """The careful form of the same: tens and units apart where that helps."""
     return [
-        f"{step.label}: {careful_equation(*numbers)}"
+        _labelled(step, careful_equation(*numbers))
         for step, numbers in zip(steps, operands(steps), strict=True)
     ]
 
@@ -109,3 +117,21 @@ def without_step(steps: tuple[Step, ...], index: int) -> tuple[Step, ...]:
         for position, step in enumerate(steps)
         if position != index
     )
+
+
+def worked_problem(kind: str, drawn: Story) -> Problem:
+    """The story as a problem that is answered in the quick form."""
+    count = len(drawn.steps)
+    return Problem(
+        kind=kind,
+        key=drawn.key,
+        prompt=(Message("user", drawn.question),),
+        solution=solution(drawn.steps),
+        answer=str(drawn.answer),
+        note=f"{count} steps" if count > 1 else "1 step",
+    )
+
+
+def is_answered(problem: Problem, reply: str) -> bool:
+    """Right if the number after the last `####` is the answer."""
+    return final_answer(reply) == problem.answer
