@@ -69,7 +69,8 @@ def _add_tasks(group: argparse._ActionsContainer) -> None:
         action="append",
         required=True,
         metavar="NAME",
-        help="arithmetic, arithmetic-long, sums, countdown, review, about, gsm8k:FILE, bbh:FILE, "
+        help="arithmetic, arithmetic-long, sums, totals, products, countdown, countdown-long, "
+        "review, judge, about, gsm8k:FILE, bbh:FILE, "
         "samples:FILE or FILE.jsonl; may be given again",
     )
     group.add_argument(
