@@ -27,6 +27,8 @@ def add_vocabulary(writer: gguf.GGUFWriter, checkpoint: Path) -> None:
         raise SystemExit("the tokenizer is no byte-level BPE")
     special = {token["content"]: token["id"] for token in described["added_tokens"]}
     ids = {**model["vocab"], **special}
+    config = json.loads((checkpoint / "config.json").read_text())
+    ids |= {f"<unused{row}>": row for row in range(len(ids), config["vocab_size"])}
     control, normal = gguf.TokenType.CONTROL, gguf.TokenType.NORMAL
     tokens = sorted(ids, key=ids.__getitem__)
     merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
@@ -35,8 +37,8 @@ def add_vocabulary(writer: gguf.GGUFWriter, checkpoint: Path) -> None:
     writer.add_token_list(tokens)
     writer.add_token_types([control if token in special else normal for token in tokens])
     writer.add_token_merges(merges)
-    config = json.loads((checkpoint / "config.json").read_text())
-    writer.add_bos_token_id(config["bos_token_id"])
+    if config["bos_token_id"] is not None:
+        writer.add_bos_token_id(config["bos_token_id"])
     writer.add_eos_token_id(config["eos_token_id"])
     writer.add_add_bos_token(False)
     template = checkpoint / "chat_template.jinja"

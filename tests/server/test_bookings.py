@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from foreknown.engine import MonotonicClock, Output, Request
+from foreknown.engine.drift import Drift
 from foreknown.engine.intake import answer_ids
 from foreknown.engine.promises import Foreseen, NotPromised, Objective, Promise
 from foreknown.errors import ForeknownError, RequestError
@@ -33,7 +34,7 @@ class Booking:
 
     def __init__(self) -> None:
         self.clock = MonotonicClock()
-        self.drift = SimpleNamespace(ratio=1.0, margin=0.1, has_drifted=False, clock_jumps=0)
+        self.drift = Drift.told(0.1)
         self.booked: dict[str, set[str]] = {}  # request -> its answers that have not ended
         self.left: dict[str, int] = {}
         self.news: list[Output] = []
