@@ -38,7 +38,7 @@ from foreknown.strategies.course import Course, Reach
 from foreknown.strategies.expression import Call
 from foreknown.strategies.strategy import Problem
 
-LAST_S = 0.026
+LAST_S = 0.032
 """Before the end, to choose and to write the answer."""
 LATE_SHARE = 0.45
 """Of the time, at most, that is kept for what others were late by, of late."""
