@@ -215,7 +215,7 @@ def test_what_would_break_other_s_promises_is_refused_at_once(
     for path, response in refused.items():
         if response.status_code == 200:
             continue  # there was room after all: these end early, all of them
-        if response.json()["error"]["code"] == "impossible_objective":
+        if "even on an idle machine" in response.text:
             continue  # on a busy machine so much time was gone before that none was left
         message = assert_refused(response, 429, None, "cannot_promise")
         assert "earliest" in message
