@@ -117,8 +117,7 @@ class Deliberation:
             Refusal: the strategy or its prompts make no sense here, or the deadline cannot be kept.
         """
         try:
-            plan, course = await self._soon_planned()
-            self._plan = replace(plan, planning_s=self._gone_s)
+            self._plan, course = await self._soon_planned()
             self._course, most = course, self._wish.budget.max_tokens or math.inf
             self._rounds = Rounds(
                 self._thread, self._model.index, course, self._share_of_time, most
