@@ -260,9 +260,10 @@ class Deliberation:
         """The least of the strategy, of which is only known that it ends when it has to: the
         planner is busy, and to plan here would hold up everybody."""
         wish, problem = self._wish, self._problem
-        call = with_effort(wish.call, 0.0)
-        if call.name == AUTO:
+        if wish.call.name == AUTO:
             call, self._why = Call("direct"), "there was no time to choose"
+        else:
+            call = with_effort(wish.call, 0.0)
         longest = Cost((max(self._left_s, LEAST_S),), problem.params.max_tokens or 0)
         given = (call, wish.kit, problem, wish.budget, self._terms)
         return begun(*given, plan=Fitted(call, longest, fits=False), request=self._request)

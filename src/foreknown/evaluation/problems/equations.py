@@ -52,13 +52,18 @@ def careful_equation(left: int, op: str, right: int) -> str:
         middle = f"{apply(left, op, right - low)} {op} {low} = " if low else ""
     elif op == "*":
         few, many = sorted((left, right), key=lambda factor: len(str(factor).strip("0")))
-        places = [int(digit) * 10**place for place, digit in enumerate(reversed(str(many)))]
-        parts = [few * part for part in reversed(places) if part]
+        parts = [few * part for part in by_digits(many)]
         if few > 1 and len(parts) > 1:
             middle = " + ".join(map(str, parts)) + " = "
     elif op == "/" and result > 10 and result % 10:
         middle = f"{result - result % 10} + {result % 10} = "
     return f"{left} {op} {right} = {middle}{result}"
+
+
+def by_digits(number: int) -> list[int]:
+    """300, 40 and 7 for 347: what its digits stand for, but for zeros."""
+    places = [int(digit) * 10**place for place, digit in enumerate(reversed(str(number)))]
+    return [part for part in reversed(places) if part]
 
 
 def evaluate(expression: str) -> Fraction:

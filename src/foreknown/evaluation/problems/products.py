@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
+from .equations import by_digits
 from .problem import Kind
 from .worked import Operand, Result, Step, Story, is_answered, worked_problem
 
@@ -50,8 +51,7 @@ def in_some_way(rng: Random, left: int, right: int) -> tuple[Step, ...]:
 
 def _by_digits(rng: Random, kept: int, apart: int) -> tuple[Step, ...] | None:
     """`347 * 26`: 347 * 20, 347 * 6."""
-    parts = [int(digit) * 10**place for place, digit in enumerate(reversed(str(apart)))]
-    parts = [part for part in reversed(parts) if part]
+    parts = by_digits(apart)
     return _in_parts(kept, parts) if len(parts) > 1 else None
 
 

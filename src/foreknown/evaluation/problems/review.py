@@ -36,9 +36,6 @@ def _check(rng: Random) -> Check:
     return draft(rng, rng.random() < 0.5)
 
 
-_HALF = 50
-
-
 def _of_story(rng: Random, is_right: bool) -> Check:
     return _of_steps(rng, story(rng), is_right)
 
@@ -166,6 +163,10 @@ def check(problem: Problem, reply: str) -> bool:
     """Right if the reply is a right one to what the draft was for."""
     kind, _, _ = problem.key.partition(":")
     return _CHECKS.get(kind, is_answered)(problem, reply)
+
+
+_HALF = 50
+"""Of all marks."""
 
 
 def has_grade(problem: Problem, reply: str) -> bool:
