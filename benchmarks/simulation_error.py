@@ -107,7 +107,7 @@ def measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], Simulation, 
     loaded = load_program(artifact, sequences=arguments.sequences, n_threads=arguments.threads)
     with loaded.program as program:
         noted = NotedSteps(program) if arguments.steps else None
-        engine = Engine(noted or program, speculate=False, price=host.price, noise=machine.noise)
+        engine = Engine(noted or program, speculate=False, price=host.price, margin=machine.margin)
         warm_up(engine, program.vocab_size)
         if noted:
             noted.shapes.clear()

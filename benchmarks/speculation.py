@@ -44,14 +44,19 @@ class Dictation:
     """A sampler that does its work and then says what stands in a text."""
 
     def __init__(self, engine: Engine, text: NDArray[np.int32]) -> None:
-        self._sampler, self._text = engine.sampler, text
-        self.logprobs = engine.sampler.logprobs
+        self._sampler, self._text = engine.postprocessor.sampler, text
+        self.logprobs = self._sampler.logprobs
 
     def sample(
         self, logits: NDArray[np.float32], rows: list[RowSampling], positions: list[int]
     ) -> list[int]:
         self._sampler.sample(logits, rows, positions)
         return [int(self._text[p]) if p < len(self._text) else 0 for p in positions]
+
+
+def dictate(engine: Engine, text: NDArray[np.int32]) -> None:
+    """Let an engine say a text, from the prompt's first token on, and take as long as ever."""
+    engine.postprocessor.sampler = Dictation(engine, text)  # type: ignore[assignment]
 
 
 def main() -> int:
@@ -117,7 +122,7 @@ def measure(
             for speculate in (False, True):
                 with load_program(artifact, n_threads=threads, check=False).program as program:
                     engine = Engine(program, speculate=speculate, price=told)
-                    engine.sampler = Dictation(engine, np.concatenate([prompt, answer]))  # type: ignore[assignment]
+                    dictate(engine, np.concatenate([prompt, answer]))
                     found.setdefault((kind, speculate), []).append(speed(engine, prompt, answer))
                     if speculate:
                         counts[kind] = engine.n_steps, engine.n_drafted, engine.n_accepted

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from speculation import Dictation
+from speculation import dictate
 
 from foreknown.artifact import load_program, open_artifact
 from foreknown.artifact.format import Artifact
@@ -187,7 +187,7 @@ def revision(
 
 def _dictated(engine: Engine, prompt: NDArray[np.int32], text: NDArray[np.int32]) -> float:
     """Seconds that an answer takes which is told word for word."""
-    engine.sampler = Dictation(engine, np.concatenate([prompt, text]))  # type: ignore[assignment]
+    dictate(engine, np.concatenate([prompt, text]))
     params = SamplingParams(max_tokens=len(text), ignore_eos=True)
     return _seconds(engine, Request(prompt.tolist(), params))
 

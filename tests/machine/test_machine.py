@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from foreknown.errors import MachineError
 from foreknown.machine import Machine, read_machine, write_machine
+from foreknown.machine.machine import SURE
 
 MACHINE = Machine("a machine", 2, ((1 << 20, 80.0), (1 << 24, 40.0)), 100.0, 400.0, 1.5)
 
@@ -77,3 +78,9 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(MachineError, match="FOREKNOWN_CACHE"):
         write_machine(MACHINE, tmp_path / "file" / "machine.toml")
+
+
+def test_promises_add_what_a_machine_strays_by_once_in_a_thousand() -> None:
+    measured = replace(MACHINE, noise=0.1)
+    assert measured.margin == SURE * measured.noise > measured.noise
+    assert replace(measured, estimated=True).margin == measured.noise

@@ -13,8 +13,8 @@ from collections import deque
 from dataclasses import dataclass
 from statistics import median
 
-NOISE = 0.05
-"""How far measurements of a machine stray, as a share, where nobody knows."""
+MARGIN = 0.05
+"""Share by which steps are slower than told at most, where nobody knows."""
 WINDOW_S = 0.25
 MEMORY_S, _WINDOWS = 60.0, 240
 """What is remembered: for a minute, and a minute of work at most."""
@@ -73,7 +73,7 @@ class Drift:
     """How far the machine is from what was told of it.
 
     Args:
-        noise: how far measurements of it strayed when it was calibrated, as a share.
+        margin: share by which its steps are slower than told at most, when it is as told.
 
     Attributes:
         ratio: measured over told, of late; 1: as told.
@@ -88,8 +88,8 @@ class Drift:
             neither.
     """
 
-    def __init__(self, noise: float = NOISE) -> None:
-        self.calm = (max(noise, LEAST_MARGIN), LEAST_STALL_S)
+    def __init__(self, margin: float = MARGIN) -> None:
+        self.calm = (max(margin, LEAST_MARGIN), LEAST_STALL_S)
         self._windows: deque[Window] = deque(maxlen=_WINDOWS)
         self._busy_s = 0.0
         self._steps: list[tuple[float, float]] = []  # of the window that is open

@@ -213,7 +213,7 @@ def simulate(
         traffic.arrivals,
         served.capacity,
         served.price,
-        margin=Drift(served.machine.noise).margin,  # as a server that is as it was calibrated
+        margin=Drift(served.machine.margin).margin,  # as a server that is as it was calibrated
         progress=lambda n: progress(n, n_total),
     )
     return Simulation(served, traffic, rehearsal, time.perf_counter() - start)

@@ -11,7 +11,7 @@ from foreknown.artifact import Artifact
 from foreknown.artifact.loading import MemoryPlan, available_bytes, load_program, plan_memory
 from foreknown.checkpoint import open_checkpoint
 from foreknown.engine import Engine
-from foreknown.engine.drift import NOISE
+from foreknown.engine.drift import MARGIN
 from foreknown.errors import ArtifactError, DoesNotFit
 from foreknown.graph.batch import BLOCK_TOKENS
 from foreknown.plan.price import StepPrice
@@ -104,7 +104,7 @@ def _load(wanted: Wanted, index: int, n_threads: int) -> ServedModel:
         new_detokenizer=new_detokenizer,
         speculate=wanted.speculate,
         price=wanted.price,
-        noise=NOISE if wanted.price is None else wanted.price.machine.noise,
+        margin=MARGIN if wanted.price is None else wanted.price.machine.margin,
     )
     compiled_s = int(artifact.directory.stat().st_mtime)
     return ServedModel(
