@@ -205,13 +205,15 @@ def flush(size: int, n_threads: int) -> None:
 def f32_gflop_s(n_threads: int, seconds: float = 0.1) -> float:
     """Multiply-adds in f32, counted as two operations, in 1e9 a second."""
     tools = library()
-    return _peak(lambda times: tools.fk_multiply_add(times, 0.5), 24 * 16, n_threads, seconds)
+    each = ctypes.c_int64.in_dll(tools, "fk_multiply_adds").value
+    return _peak(lambda times: tools.fk_multiply_add(times, 0.5), each, n_threads, seconds)
 
 
 def int8_gop_s(n_threads: int, seconds: float = 0.1) -> float:
     """Exact multiply-adds of 8-bit codes, counted as two operations, in 1e9 a second."""
     tools = library()
-    return _peak(lambda times: tools.fk_dot_codes(times, 3), 12 * 64, n_threads, seconds)
+    each = ctypes.c_int64.in_dll(tools, "fk_dots").value
+    return _peak(lambda times: tools.fk_dot_codes(times, 3), each, n_threads, seconds)
 
 
 def _peak(

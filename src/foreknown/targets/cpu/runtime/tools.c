@@ -88,26 +88,48 @@ FK_EXPORT uint32_t fk_read(const char *p, int64_t bytes, int64_t times) {
     return result;
 }
 
-/* 24 chains of 16-lane multiply-adds: `times` x 24 x 16 x 2 operations on one thread. */
+/* Chains that hide what one addition waits for the last, and stay in registers; and the products of
+ * codes that many rows are multiplied with there, see lowbit.h. */
+#if defined(__AVX512F__)
+enum { FK_CHAINS = 24, FK_DOT_CHAINS = 12 };
+#else
+enum { FK_CHAINS = 6, FK_DOT_CHAINS = 4 };
+#endif
+#if defined(__AVX2__) && !defined(__AVX512F__)
+enum { FK_DOTS = 2 * FK_LANES };
+typedef fk_i16x32 fk_some_codes;
+#define FK_SOME_DOT fk_dot_pairs
+#else
+enum { FK_DOTS = 4 * FK_LANES };
+typedef fk_u8x64 fk_some_codes;
+#define FK_SOME_DOT fk_dot
+#endif
+
+/* Multiply-adds in a turn of the two loops below. */
+FK_EXPORT const int64_t fk_multiply_adds = FK_CHAINS * FK_LANES;
+FK_EXPORT const int64_t fk_dots = FK_DOT_CHAINS * FK_DOTS;
+
+/* Chains of 16-lane multiply-adds on one thread. */
 FK_EXPORT float fk_multiply_add(int64_t times, float a) {
-    fk_f32x16 sum[24], factor = fk_splat(a), term = fk_splat(1.0f - a);
-    for (int j = 0; j < 24; j++) sum[j] = fk_splat((float)j);
+    fk_f32x16 sum[FK_CHAINS], factor = fk_splat(a), term = fk_splat(1.0f - a);
+    for (int j = 0; j < FK_CHAINS; j++) sum[j] = fk_splat((float)j);
     for (int64_t t = 0; t < times; t++)
-        for (int j = 0; j < 24; j++) sum[j] = fk_fma16(sum[j], factor, term);
+        for (int j = 0; j < FK_CHAINS; j++) sum[j] = fk_fma16(sum[j], factor, term);
     float result = 0.0f;
-    for (int j = 0; j < 24; j++) result += sum[j][j % FK_LANES];
+    for (int j = 0; j < FK_CHAINS; j++) result += sum[j][j % FK_LANES];
     return result;
 }
 
-/* 12 chains of 16-lane products of codes: `times` x 12 x 64 x 2 operations on one thread. */
+/* Chains of 16-lane products of codes on one thread, each of its own codes: none can be shared. */
 FK_EXPORT int32_t fk_dot_codes(int64_t times, int32_t x) {
-    fk_i32x16 sum[12] = {{0}};
-    fk_u8x64 codes = (fk_u8x64){0} + (uint8_t)(x + 1);
+    fk_i32x16 sum[FK_DOT_CHAINS] = {{0}};
+    fk_some_codes codes[FK_DOT_CHAINS];
+    memset(codes, x, sizeof codes);
     for (int64_t t = 0; t < times; t++) {
-        for (int j = 0; j < 12; j++) sum[j] = fk_dot(sum[j], codes, x);
-        __asm__ volatile("" : "+r"(x)); /* or the compiler would multiply once */
+        __asm__ volatile("" : : "r"(codes) : "memory"); /* they may be others now */
+        for (int j = 0; j < FK_DOT_CHAINS; j++) sum[j] = FK_SOME_DOT(sum[j], codes[j], x);
     }
     int32_t result = 0;
-    for (int j = 0; j < 12; j++) result += sum[j][j];
+    for (int j = 0; j < FK_DOT_CHAINS; j++) result += sum[j][j];
     return result;
 }
