@@ -18,7 +18,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from foreknown.artifact.build import Options, compile_checkpoint
 from foreknown.artifact.find import BUNDLED
 from foreknown.artifact.planned import PlannedModel, planned_artifact
 from foreknown.engine import Engine, Request, SamplingParams
-from foreknown.errors import ArtifactError, RequestError
+from foreknown.errors import RequestError
 from foreknown.machine import Machine
 from foreknown.report.forecast import Case, forecast, sequences_for, step_price
 from foreknown.report.host import host_threads, known_host
@@ -182,10 +181,8 @@ def measure(arguments: argparse.Namespace, machine: Machine) -> dict[str, Any]:
 
 
 def planned(name: str, weights: str, arguments: argparse.Namespace) -> PlannedModel:
-    """A compiled model; one that is there is taken, whatever has changed since."""
+    """A model as this version compiles it: another one's kernels take other times."""
     directory = arguments.work.absolute() / f"{name}-{weights}"
-    with suppress(ArtifactError):
-        return planned_artifact(open_artifact(directory))
     checkpoint = BUNDLED if name == "bundled" else named_checkpoint(name, arguments.work)
     context = None if name == "bundled" else CONTEXT
     artifact = compile_checkpoint(checkpoint, directory, Options(weights=weights, context=context))

@@ -11,7 +11,7 @@ from foreknown.machine.fit import Seen
 from foreknown.machine.kernels import Attention, Product, Rows
 from foreknown.plan.costs import phase_cost, phase_kernels
 from foreknown.plan.price import StepCosts, StepPrice, decode_shape, prompt_shape
-from foreknown.report import probing
+from foreknown.report import engine_probe, probing
 from foreknown.report.calibration import first_touch_gb_s, fitted_costs, seconds_of_others
 from foreknown.report.engine_probe import engine_costs
 from foreknown.report.probing import Rounds, build, load
@@ -31,6 +31,8 @@ def rounds() -> Iterator[Rounds]:
         patch.setattr(probing, "LONG", ((1, 200),))
         patch.setattr(probing, "PROMPTS", (16, 40, 96))
         patch.setattr(probing, "FLUSH_BYTES", 1 << 20)
+        patch.setattr(engine_probe, "BATCHES", (1, 2))
+        patch.setattr(engine_probe, "PROMPTS", (16, 96))
         made = Rounds(load(build([SMALL]), 2))
         made.run(0)
         made.run(probing.LONG_ROUNDS)
@@ -63,7 +65,7 @@ def test_long_steps_are_taken_in_the_first_rounds_only(rounds: Rounds) -> None:
 
 def test_a_price_is_made_of_them(rounds: Rounds) -> None:
     seen: list[Seen] = list(rounds.seen())
-    kernels = fitted_costs(seen, 1 << 20, 2)
+    kernels = fitted_costs(seen, 1 << 20, rounds.probes[0].program)
     assert [table.weights for table in kernels.products] == ["int8/32"]
     assert [costs.kept for costs in kernels.attention] == ["f32"]
     assert [costs.steps for costs in kernels.rows] == ["alone", "few", "many"]
@@ -87,8 +89,8 @@ def test_a_price_is_made_of_them(rounds: Rounds) -> None:
     assert machine.kernels is kernels
 
 
-def test_the_engine_takes_time_beside_its_program() -> None:
-    costs = engine_costs(1, rounds=1)
+def test_the_engine_takes_time_beside_its_program(rounds: Rounds) -> None:
+    costs = engine_costs(rounds.probes[0].program, rounds=1)
     assert costs.step_us + costs.row_us + costs.token_us > 0
     assert costs.logit_ps > 0
 

@@ -16,6 +16,7 @@ from foreknown.machine.kernel_costs import STEPS
 from foreknown.machine.kernels import Attention, Product
 from foreknown.report.engine_probe import engine_costs
 from foreknown.report.probing import Rounds, build, load
+from foreknown.targets.cpu.program import Program
 
 MEASURE_SECONDS = 16.0
 """Of the probes' rounds, about."""
@@ -46,13 +47,15 @@ def measure_kernels(
     cached_bytes = statistics.median(p.plan.weights_bytes for p in rounds.probes)
     quiet = seconds_of_others() - others <= MOST_TAKEN * elapsed * threads
     noise = rounds.noise()
-    costs = fitted_costs(list(rounds.seen()), int(cached_bytes), threads)
+    costs = fitted_costs(list(rounds.seen()), int(cached_bytes), rounds.probes[-1].program)
     rounds.close()
     return costs, noise, quiet
 
 
-def fitted_costs(seen: Sequence[Seen], cached_bytes: int, threads: int) -> KernelCosts:
-    """Kernels' costs from what phases took, and the engine's, which is measured now."""
+def fitted_costs(seen: Sequence[Seen], cached_bytes: int, program: Program) -> KernelCosts:
+    """Kernels' costs from what phases took, and the engine's beside a probe's program, which is
+    measured now."""
+    threads = program.n_threads
     kernels = [kernel for one in seen for kernel in one.kernels]
     weights = dict.fromkeys(k.weights for k in kernels if isinstance(k, Product))
     kept = dict.fromkeys(k.kept for k in kernels if isinstance(k, Attention))
@@ -62,7 +65,7 @@ def fitted_costs(seen: Sequence[Seen], cached_bytes: int, threads: int) -> Kerne
         tuple(fit_products(seen, one, threads) for one in weights),
         tuple(fit_attention(seen, one, threads) for one in kept),
         tuple(fit_rows(seen, one, threads) for one in steps),
-        engine_costs(threads),
+        engine_costs(program),
     )
 
 

@@ -1,17 +1,21 @@
 """Measures what the engine takes beside the program's phases: Python, waking threads, sampling.
 
-The real engine runs a program that does nothing.
+The real engine runs a probe; what its threads take to wake and to meet shows a program that does
+nothing.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from foreknown.engine import Engine, Request, SamplingParams
 from foreknown.engine.native_sampling import RowSampling, Sampler
+from foreknown.graph.batch import Batch
 from foreknown.machine.fit import fitted
 from foreknown.machine.kernel_costs import EngineCosts
 from foreknown.targets.cpu.barrier import idle_program
@@ -26,26 +30,60 @@ SAMPLED_LOGITS, SAMPLED_ROWS, SAMPLINGS = 1 << 17, 4, 9
 GREEDY = SamplingParams(temperature=0.0, ignore_eos=True, max_tokens=OUTPUT_TOKENS)
 
 
-def engine_costs(n_threads: int, rounds: int = 3) -> EngineCosts:
-    """What a step takes beside its phases, by its rows and tokens."""
-    took: dict[tuple[int, int], list[float]] = {}
-    with idle_program(n_threads, STAGES) as program:
-        logit = logit_seconds(program)
+class _Watched:
+    """A program that notes what its steps take."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self.took_s = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._program, name)
+
+    def step(self, batch: Batch) -> NDArray[np.float32]:
+        start = time.perf_counter()
+        logits = self._program.step(batch)
+        self.took_s = time.perf_counter() - start
+        return logits
+
+
+def engine_costs(program: Program, rounds: int = 3) -> EngineCosts:
+    """What a step takes beside its phases, by its rows and tokens.
+
+    Args:
+        program: of a probe. Its steps take from the caches what Python had there, as a model's do:
+            beside a program that does nothing the engine is twice as fast.
+    """
+    beside: dict[_Size, list[float]] = {}
+    waking: dict[_Size, list[float]] = {}
+    with idle_program(program.n_threads, STAGES) as idle:
+        logit = logit_seconds(idle)
         for number in range(rounds):
             for prompts in (*([16] * batch for batch in BATCHES), *([n] for n in PROMPTS)):
-                for size, seconds in _steps(program, prompts, number):
-                    took.setdefault(size, []).append(seconds)
-        chosen = logit * program.vocab_size
-    sizes = {size: statistics.median(times) for size, times in took.items()}
+                for size, outside, _ in _steps(program, prompts, number):
+                    beside.setdefault(size, []).append(outside)
+                for size, _, inside in _steps(idle, prompts, number):
+                    waking.setdefault(size, []).append(inside)
+    chosen = logit * program.vocab_size
+    sizes = {
+        size: statistics.median(times) + statistics.median(waking[size])
+        for size, times in beside.items()
+        if size in waking
+    }
     features = [[1.0, rows, tokens, float(tokens > rows)] for tokens, rows in sizes]
     rest = [max(s - chosen * rows, 1e-6) for (_, rows), s in sizes.items()]
     step, row, token, prompt = (round(float(x) * 1e6, 4) for x in fitted(features, rest))
     return EngineCosts(step, row, token, prompt, round(logit * 1e12, 4))
 
 
-def _steps(program: Program, prompts: list[int], seed: int) -> list[tuple[tuple[int, int], float]]:
-    """Tokens and rows of an engine's steps, and the seconds from one to the next."""
-    engine = Engine(program, speculate=False)
+_Size = tuple[int, int]
+"""Tokens and rows of a step."""
+
+
+def _steps(program: Program, prompts: list[int], seed: int) -> list[tuple[_Size, float, float]]:
+    """An engine's steps: their sizes, and the seconds outside the program and inside."""
+    watched = _Watched(program)
+    engine = Engine(cast(Program, watched), speculate=False)
     random = np.random.default_rng(seed)
     for n_tokens in prompts:
         ids = random.integers(3, program.vocab_size, n_tokens).tolist()
@@ -54,7 +92,8 @@ def _steps(program: Program, prompts: list[int], seed: int) -> list[tuple[tuple[
     while engine.has_work:
         start = time.perf_counter()
         outputs = engine.step()
-        found.append(((engine.stats().step_tokens, len(outputs)), time.perf_counter() - start))
+        outside = time.perf_counter() - start - watched.took_s
+        found.append(((engine.stats().step_tokens, len(outputs)), outside, watched.took_s))
     return found
 
 
