@@ -23,6 +23,7 @@ from tests.serving import Served
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"
 MESSAGES = "/v1/messages"
+FORECAST = "/v1/forecast"
 PATHS = (CHAT, MESSAGES, RESPONSES)
 everywhere = pytest.mark.parametrize("path", PATHS)
 QUESTION = "A bus carries 15 people. 9 get on and 12 get off. How many people are on the bus now?"
@@ -387,6 +388,71 @@ def test_nothing_that_long_is_whole_within_a_millisecond(served: Served) -> None
     assert told["actual"]["tokens"] < 300
     whole, _ = answer(served, asking(CHAT, "direct", 300, ignore_eos=True))
     assert whole.startswith(text)
+
+
+# Beforehand
+
+
+@pytest.mark.parametrize("strategy", ["vote(3)", "search(2, by=logprob)"])
+def test_what_a_strategy_takes_is_told_without_running_it(served: Served, strategy: str) -> None:
+    _, made = answer(served, asking(CHAT, strategy))
+    counted = total(metrics(served), "foreknown:prompt_tokens_total")
+    told = served.post(FORECAST, asking(CHAT, strategy)).json()
+    assert total(metrics(served), "foreknown:prompt_tokens_total") == counted
+    assert told["strategy"] == {"asked": strategy, "done": strategy, "fits": True}
+    assert told["tokens"] == made["forecast"]["tokens"]
+    assert told["max_tokens"] == FEW
+    assert told["total_ms"] > 0
+    assert told["promise"] is None
+
+
+def test_what_a_budget_has_room_for_is_told_beforehand(served: Served) -> None:
+    body = asking(CHAT, "vote(16)", budget={"max_tokens": 5 * FEW})
+    told = served.post(FORECAST, body).json()
+    assert told["strategy"]["done"] != "vote(16)"
+    assert told["tokens"] <= 5 * FEW
+
+
+@pytest.mark.parametrize("name", ["bundled:vote(2)", "self_consistency-bundled"])
+def test_a_name_may_say_the_strategy_of_a_forecast(served: Served, name: str) -> None:
+    told = served.post(FORECAST, asking(CHAT, None) | {"model": name}).json()
+    assert told["model"] == "bundled"
+    assert told["strategy"]["asked"].startswith("vote")
+
+
+def test_whether_a_strategy_could_be_promised_is_told_beforehand(served: Served) -> None:
+    before = metrics(served)
+    easy, hard = (
+        served.post(FORECAST, asking(CHAT, "vote(2)", 300, deadline_ms=ms)).json()["promise"]
+        for ms in (EASY_MS, 0.5)
+    )
+    assert easy == {"possible": True, "never": False, "earliest": None, "retry_after_s": None}
+    assert hard["possible"] is False
+    assert hard["earliest"]["total_ms"] > 0.5
+    after = metrics(served)
+    for fate in ("made", "refused", "aborted", "kept", "broken"):
+        name = f"foreknown:promises_{fate}_total"
+        assert total(after, name) == total(before, name), "nothing is promised, or refused"
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"messages": None, "prompt": "Hello"}, "prompt"),
+        ({"messages": None, "prompt_tokens": 5}, "prompt_tokens"),
+        ({"strategy": "think"}, "strategy"),
+        ({"strategy": None, "verifier": "arithmetic"}, "verifier"),
+        ({"n": 2}, "n"),
+        ({"ttft_ms": 100}, "ttft_ms"),
+    ],
+    ids=str,
+)
+def test_a_strategy_s_forecast_is_refused_as_it_would_be(
+    served: Served, change: Body, param: str
+) -> None:
+    response = served.post(FORECAST, asking(CHAT) | change)
+    assert response.status_code == 400, response.text
+    assert response.json()["error"]["param"] == param
 
 
 # Promises

@@ -117,35 +117,59 @@ class Deliberation:
             Refusal: the strategy or its prompts make no sense here, or the deadline cannot be kept.
         """
         try:
+            await self._begin()
+        except NotPromised as error:
+            assert self._wanted.objective is not None
+            self._metrics.promised(self._model.name, "refused")
+            gone_ms = self._wanted.gone_ms(time.monotonic_ns())
+            raise not_promised(error, self._wanted.objective, gone_ms) from None
+        self._is_made = self._wanted.objective is not None
+        if self._is_made:
+            self._metrics.promised(self._model.name, "made")
+        self._begin_ns = self._model.engine.clock.now_ns()
+        self._count()
+        return self
+
+    async def foresee(self) -> NotPromised | None:
+        """Plan it and see whether its deadline could be promised; nothing is run or kept.
+
+        Returns:
+            why it could not.
+
+        Raises:
+            Refusal: see `start`.
+        """
+        try:
+            await self._begin()
+        except NotPromised as error:
+            return error
+        finally:
+            self.close()
+        return None
+
+    async def _begin(self) -> None:
+        """Plan, and have the first round checked, and promised what is wanted."""
+        try:
             self._plan, course = await self._soon_planned()
             self._course, most = course, self._wish.budget.max_tokens or math.inf
             self._rounds = Rounds(
                 self._thread, self._model.index, course, self._share_of_time, most
             )
-            self._begin(self._rounds)
+            self._rounds.begin(self._wanted.from_now(time.monotonic_ns()))
+        except NotPromised:
+            raise
         except ForeknownError as error:
             raise refused(error, "strategy") from None
-        self._begin_ns = self._model.engine.clock.now_ns()
-        self._count()
-        return self
-
-    def _begin(self, rounds: Rounds) -> None:
-        wanted, told_ns = self._wanted, time.monotonic_ns()
-        objective = wanted.from_now(told_ns)
-        try:
-            rounds.begin(objective)
-        except NotPromised as error:
-            assert wanted.objective is not None
-            self._metrics.promised(self._model.name, "refused")
-            raise not_promised(error, wanted.objective, wanted.gone_ms(told_ns)) from None
-        self._is_made = objective is not None
-        if self._is_made:
-            self._metrics.promised(self._model.name, "made")
 
     @property
     def is_over(self) -> bool:
         """Whether there is an answer."""
         return self._answer is not None
+
+    @property
+    def draft_tokens(self) -> int:
+        """That each draft has at most."""
+        return self._problem.params.max_tokens or 0
 
     def told(self) -> dict[str, Any]:
         """What is planned, and what of it is promised."""

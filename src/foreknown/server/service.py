@@ -23,7 +23,7 @@ from foreknown.server.errors import NOT_FOUND, OVERLOADED, Refusal, refused
 from foreknown.server.generation import Generation
 from foreknown.server.limits import Limits
 from foreknown.server.metrics import Metrics
-from foreknown.server.objectives import wanted
+from foreknown.server.objectives import Wanted, wanted
 from foreknown.server.served_model import ServedModel
 from foreknown.server.underway import Underway
 from foreknown.strategies.answer import new_problem
@@ -155,6 +155,21 @@ class Service:
             Refusal: as for `generate`, or the strategy makes no sense.
         """
         kept = wanted(given, http, promises=self.promises)
+        deliberation = self.deliberation(model, wish, said, asked, kept, names)
+        self._require_room(model, 1)
+        http.state.generation = deliberation
+        return await deliberation.start()
+
+    def deliberation(
+        self,
+        model: ServedModel,
+        wish: Wish,
+        said: Conversation,
+        asked: Request,
+        kept: Wanted,
+        names: Mapping[str, str],
+    ) -> Deliberation:
+        """An answer by a strategy that has not begun; see `deliberate`."""
         for time_field in kept.named.keys() - {"deadline_ms"}:
             raise Refusal(
                 "an answer by a strategy comes whole, so only deadline_ms can be promised",
@@ -164,21 +179,17 @@ class Service:
             model.engine.check(asked)
         except RequestError as error:
             raise refused(error, names=names) from None
-        self._require_room(model, 1)
-        problem = new_problem(said.messages, asked.params, model.context)
-        deliberation = Deliberation(
+        return Deliberation(
             model,
             self.thread,
             self.metrics,
             wish,
-            problem,
+            new_problem(said.messages, asked.params, model.context),
             partial(problem_ids, model, said),
             replace(asked, prompt=(0,), samples=1),
             kept,
             self.lateness,
         )
-        http.state.generation = deliberation
-        return await deliberation.start()
 
     def _require_room(self, model: ServedModel, n_requests: int) -> None:
         waiting = model.engine.stats().waiting + self.thread.n_queued(model.index)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field, model_validator
@@ -27,7 +27,10 @@ from foreknown.server.api.fields import (
 )
 from foreknown.server.api.messages_form import ChatMessage, plain_messages
 from foreknown.server.api.prompts import MAX_PROMPT_TOKENS
+from foreknown.server.api.strategy_fields import StrategyFields, wish
+from foreknown.server.asking import Wishes
 from foreknown.server.conversation import Conversation, prompt_text
+from foreknown.server.deliberation import Deliberation
 from foreknown.server.errors import Refusal, refused
 from foreknown.server.objectives import Wanted, not_promised, wanted
 from foreknown.server.served_model import ServedModel
@@ -35,7 +38,7 @@ from foreknown.server.service import Service
 from foreknown.server.shares import share
 
 
-class ForecastRequest(Objectives):
+class ForecastRequest(Objectives, StrategyFields):
     """A request as completions or chat take it, or only how long its prompt is.
 
     The only model may be left out.
@@ -59,6 +62,12 @@ class ForecastRequest(Objectives):
         """The field that says what the prompt is."""
         names = ("prompt", "messages", "prompt_tokens")
         return next((name for name in names if getattr(self, name) is not None), "prompt")
+
+    @property
+    def conversation(self) -> Conversation:
+        """Its messages; none if the prompt is given otherwise."""
+        tools = [tool.model_dump(exclude_none=True) for tool in self.tools or ()]
+        return Conversation(plain_messages(self.messages or ()), tools)
 
     @model_validator(mode="after")
     def _one(self) -> ForecastRequest:
@@ -141,14 +150,45 @@ class Forecast(BaseModel):
     basis: Basis
 
 
+class Planned(BaseModel):
+    """What of a strategy its budget and its deadline have room for.
+
+    Attributes:
+        fits: whether that is done by then; if not, the best so far is the answer.
+    """
+
+    asked: str
+    done: str
+    fits: bool
+
+
+class StrategyForecast(BaseModel):
+    """What an answer by a strategy would take at most if it began now.
+
+    Attributes:
+        max_tokens: of each draft; `tokens` are those of all of them.
+    """
+
+    object: Literal["forecast"] = "forecast"
+    model: str
+    strategy: Planned
+    max_tokens: int
+    total_ms: float
+    tokens: int
+    joules: float | None
+    usd: float | None
+    promise: Possible | None
+    basis: Basis
+
+
 def router(service: Service) -> APIRouter:
     """The route."""
     routes = APIRouter()
 
     @routes.post("/v1/forecast", responses=DOCUMENTED, openapi_extra=OBJECTIVE_HEADERS)
-    async def forecast(body: ForecastRequest, http: Request) -> Forecast:
+    async def forecast(body: ForecastRequest, http: Request) -> Forecast | StrategyForecast:
         """What a request would take now; nothing is run."""
-        model = service.model(body.model)
+        model, named = service.addressed(body.model)
         samples = body.n or 1
         if samples > service.limits.samples:
             raise Refusal(f"n is larger than {service.limits.samples}", param="n")
@@ -165,6 +205,12 @@ def router(service: Service) -> APIRouter:
             samples=samples,
         )
         names = {"prompt": body.source}
+        said = body.conversation
+        wishes = Wishes(tools=said.tools, samples=samples)
+        strategy = wish(body, named, service.kit, wishes, said, {}, names)
+        if strategy is not None:
+            deliberation = service.deliberation(model, strategy, said, request, asked, names)
+            return await _strategy_forecast(model, deliberation, asked)
         try:
             model.engine.check(request)
             return _forecast(service, model, request, asked)
@@ -186,8 +232,7 @@ async def _prompt(model: ServedModel, body: ForecastRequest) -> list[int]:
             )
         return [0] * body.prompt_tokens
     if body.messages is not None:
-        tools = [tool.model_dump(exclude_none=True) for tool in body.tools or ()]
-        text = await prompt_text(model, Conversation(plain_messages(body.messages), tools))
+        text = await prompt_text(model, body.conversation)
         return await model.encode(text, special=False, param="messages")
     if isinstance(body.prompt, str):
         return await model.encode(body.prompt, special=body.add_special_tokens)
@@ -201,7 +246,7 @@ def _forecast(
     engine, n_prompt = model.engine, len(request.prompt)
     now_ns = time.monotonic_ns()
     foreseen = later(engine.foresee(request), asked.gone_ms(now_ns))
-    stats, drift = engine.stats(), engine.drift
+    stats = engine.stats()
     n_output = request.params.max_tokens or model.context - n_prompt
     blocks = blocks_for(n_prompt + n_output) * request.samples
     joules = usd = None
@@ -231,12 +276,35 @@ def _forecast(
         ),
         joules=joules,
         usd=None if usd is None else usd * request.samples,
-        basis=Basis(
-            machine=None if model.price is None else model.price.machine.name,
-            estimated=model.price is None or model.price.machine.estimated,
-            drift=round(drift.ratio, 3),
-            margin=round(drift.margin, 3),
-        ),
+        basis=_basis(model),
+    )
+
+
+async def _strategy_forecast(
+    model: ServedModel, deliberation: Deliberation, asked: Wanted
+) -> StrategyForecast:
+    error = await deliberation.foresee()
+    promise = None if asked.objective is None else Possible(possible=True)
+    if error is not None:
+        promise = _impossible(error, asked, time.monotonic_ns())
+    told = deliberation.told()["foreknown"]
+    return StrategyForecast(
+        model=model.name,
+        strategy=told["strategy"],
+        max_tokens=deliberation.draft_tokens,
+        promise=promise,
+        basis=_basis(model),
+        **told["forecast"],
+    )
+
+
+def _basis(model: ServedModel) -> Basis:
+    price, drift = model.price, model.engine.drift
+    return Basis(
+        machine=None if price is None else price.machine.name,
+        estimated=price is None or price.machine.estimated,
+        drift=round(drift.ratio, 3),
+        margin=round(drift.margin, 3),
     )
 
 
@@ -250,12 +318,17 @@ def _possible(
     try:
         engine.check_promise(replace(request, objective=objective))
     except NotPromised as error:
-        refusal = not_promised(error, asked.objective, asked.gone_ms(now_ns))
-        earliest: dict[str, Any] = earliest_record(later(error.earliest, asked.gone_ms(now_ns)))
-        return Possible(
-            possible=False,
-            never=error.is_beyond(asked.objective),
-            earliest=Earliest(**earliest),
-            retry_after_s=refusal.retry_after_s,
-        )
+        return _impossible(error, asked, now_ns)
     return Possible(possible=True)
+
+
+def _impossible(error: NotPromised, asked: Wanted, now_ns: int) -> Possible:
+    """Why not, and what could be promised instead."""
+    assert asked.objective is not None
+    gone_ms = asked.gone_ms(now_ns)
+    return Possible(
+        possible=False,
+        never=error.is_beyond(asked.objective),
+        earliest=Earliest(**earliest_record(later(error.earliest, gone_ms))),
+        retry_after_s=not_promised(error, asked.objective, gone_ms).retry_after_s,
+    )

@@ -141,7 +141,7 @@ def _require_plain(
             raise Refusal(
                 f"{param} and a strategy exclude each other", param=param, code="invalid_value"
             )
-    if said.messages[-1]["role"] != "user":
+    if not said.messages or said.messages[-1]["role"] != "user":
         raise Refusal(f"{prompt}: a strategy answers a last message of the user", param=prompt)
 
 
