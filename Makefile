@@ -9,7 +9,7 @@ READY := .venv/.ready
 PROBLEM := "A bus carries 15 people. 9 get on and 12 get off. How many people are on the bus now?"
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 
-.PHONY: demo test lint setup coverage clean docs/cli.md
+.PHONY: demo test lint types suite setup coverage clean docs/cli.md
 .DELETE_ON_ERROR:
 
 # Measure the machine, compile, say what running will take, generate, show what it took.
@@ -20,12 +20,18 @@ demo: $(READY)
 	$(BIN)/foreknown run build/demo --stats --prompt $(PROBLEM)
 	$(BIN)/foreknown bench build/demo --quick
 
+# Types are checked beside the tests: both take one processor for their first minute.
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	@$(MAKE) --no-print-directory -j2 types suite
 
 lint: $(READY)
 	$(BIN)/ruff check .
+
+types: $(READY)
 	$(BIN)/mypy
+
+suite: $(READY)
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 coverage: $(READY)
 	$(BIN)/foreknown coverage --jobs 2 --markdown docs/coverage.md

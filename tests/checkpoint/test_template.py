@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,12 @@ def templates(shared: Path) -> list[Path]:
     return found
 
 
+@cache
+def compiled(source: str) -> ChatTemplate:
+    """A shared template, for all conversations."""
+    return chat(source, **TOKENS)
+
+
 @pytest.mark.parametrize("prompt", [False, True], ids=["closed", "prompt"])
 @pytest.mark.parametrize("conversation", CONVERSATIONS)
 def test_equals_transformers(templates: list[Path], conversation: str, prompt: bool) -> None:
@@ -131,6 +138,7 @@ def test_equals_transformers(templates: list[Path], conversation: str, prompt: b
     rendered = 0
     for path in templates:
         source = path.read_text(encoding="utf-8")
+        ours = compiled(source)
         try:
             [expected], _ = render_jinja_template(
                 conversations=[messages],
@@ -141,10 +149,10 @@ def test_equals_transformers(templates: list[Path], conversation: str, prompt: b
             )
         except Exception:
             with pytest.raises((CheckpointError, RequestError), match="template line"):
-                chat(source, **TOKENS).render(messages, add_generation_prompt=prompt, **given)
+                ours.render(messages, add_generation_prompt=prompt, **given)
             continue
         rendered += 1
-        found = chat(source, **TOKENS).render(messages, add_generation_prompt=prompt, **given)
+        found = ours.render(messages, add_generation_prompt=prompt, **given)
         assert found == expected, path.name
     assert rendered or conversation == "no content"
 
