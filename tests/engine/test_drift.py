@@ -10,16 +10,19 @@ from foreknown.engine.drift import (
     DRIFTED,
     LEAST_MARGIN,
     LEAST_STALL_S,
+    LONG_MEMORY_S,
     MOST_MARGIN,
     WINDOW_S,
     Drift,
 )
 
 
-def work(drift: Drift, seconds: float, ratio: float = 1.0, step_s: float = 0.01) -> None:
+def work(
+    drift: Drift, seconds: float, ratio: float = 1.0, step_s: float = 0.01, now_s: float = 0.0
+) -> None:
     """Steps of a machine that takes so many times what is told."""
     for _ in range(round(seconds / (step_s * ratio))):
-        drift.observe(step_s, step_s * ratio)
+        drift.observe(step_s, step_s * ratio, now_s=now_s)
 
 
 def test_nothing_is_known_before_anything_ran() -> None:
@@ -68,7 +71,7 @@ def test_a_restless_machine_widens_the_margin() -> None:
     for i in range(60):
         work(drift, 2 * WINDOW_S, 1.25 if i % 3 == 0 else 1.0)
     assert 0.08 < drift.margin <= MOST_MARGIN
-    work(drift, 60)  # it has come to rest
+    work(drift, 60, now_s=LONG_MEMORY_S + 1)  # it has come to rest
     assert drift.margin == pytest.approx(0.05)
 
 
@@ -113,8 +116,11 @@ def test_what_is_long_ago_counts_no_more() -> None:
     drift = Drift()
     for i in range(100):
         drift.observe(0.1, 0.3 if i < 10 else 0.1, now_s=i)
-    assert drift.margin == pytest.approx(0.05)
     assert drift.stall_s == LEAST_STALL_S
+    assert drift.margin > 0.5, "what was slow for seconds will be so again"
+    for i in range(100, 400):
+        drift.observe(0.1, 0.1, now_s=i)
+    assert drift.margin == pytest.approx(0.05)
 
 
 def test_time_that_nobody_took_note_of_closes_windows() -> None:

@@ -4,7 +4,8 @@ Seconds are summed over windows of a quarter of a second of work. The ratio is t
 windows, measured over told. Promises add to it what the last minute shows, from a window's end on,
 since one that is broken costs more than one not made: a share, the margin, by which whole seconds
 of work were slower; and some milliseconds, the stall, that a single step or window lost beyond it
-to another tenant. So t seconds as told take no more than (ratio x (1 + margin)) t + stall.
+to another tenant. The margin remembers five minutes: a machine that was slow, and is as told for
+one, will be slow again. So t seconds as told take no more than (ratio x (1 + margin)) t + stall.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ MARGIN = 0.05
 WINDOW_S = 0.25
 MEMORY_S, _WINDOWS = 60.0, 240
 """What is remembered: for a minute, and a minute of work at most."""
+LONG_MEMORY_S = 300.0
+"""How long what was slow for seconds is remembered."""
 _LONG = 4
 """Windows that show what is slow for long."""
 _RECENT = 8
@@ -48,9 +51,10 @@ class Window:
 
 
 class Worst:
-    """The greatest of what was seen in the last minute."""
+    """The greatest of what was seen in the last minute, or some other time."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory_s: float = MEMORY_S) -> None:
+        self._memory_s = memory_s
         self._seen: deque[tuple[float, float]] = deque()  # later ones are less
 
     def see(self, value: float, now_s: float) -> None:
@@ -59,7 +63,7 @@ class Worst:
         while seen and seen[-1][1] <= value:
             seen.pop()
         seen.append((now_s, value))
-        while seen[0][0] < now_s - MEMORY_S:
+        while seen[0][0] < now_s - self._memory_s:
             seen.popleft()
 
     @property
@@ -91,6 +95,7 @@ class Drift:
     def __init__(self, margin: float = MARGIN) -> None:
         self.calm = (max(margin, LEAST_MARGIN), LEAST_STALL_S)
         self._windows: deque[Window] = deque(maxlen=_WINDOWS)
+        self._slow = Worst(LONG_MEMORY_S)
         self._busy_s = 0.0
         self._steps: list[tuple[float, float]] = []  # of the window that is open
         self._long: list[tuple[float, float]] = []
@@ -148,9 +153,9 @@ class Drift:
         self._busy_s = 0.0
         self._steps.clear()
         self._long.clear()
-        self._weigh()
+        self._weigh(now_s)
 
-    def _weigh(self) -> None:
+    def _weigh(self, now_s: float) -> None:
         windows = list(self._windows)
         if len(windows) >= _ENOUGH:
             recent = windows[-_RECENT:]
@@ -158,6 +163,9 @@ class Drift:
         least_margin, least_stall_s = self.calm
         ends = range(1, len(windows) + 1)
         slow = max(_long_ratio(windows, end, self.ratio) for end in ends)
+        if len(windows) >= _LONG:
+            self._slow.see(_long_ratio(windows, len(windows), self.ratio), now_s)
+        slow = max(slow, self._slow.value)
         self.margin = min(max(slow / self.ratio - 1, least_margin), MOST_MARGIN)
         lost = (one.took_s - self.slowest * one.told_s for one in windows)
         self.stall_s = max(least_stall_s, *lost, *(one.stall_s for one in windows))
