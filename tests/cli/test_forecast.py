@@ -98,11 +98,12 @@ def test_formats_of_a_configuration_alone(
 def test_seventy_billion_weights_take_little_memory(tmp_path: Path) -> None:
     file = tmp_path / "config.json"
     file.write_text(json.dumps(SEVENTY_BILLION))
-    words = ("forecast", file, "--prompt", "1000", "--output", "100", "--weights", "int4")
+    words = ("forecast", file, "--prompt", "1000", "--output", "100", "--weights", "int4,bf16")
     command = [sys.executable, "-c", WITH_PEAK, *map(str, words), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    weights = json.loads(done.stdout)["memory_bytes"]["weights"]
-    assert weights == pytest.approx(4.5 / 8 * N_WEIGHTS, rel=1e-2)
+    few, many = json.loads(done.stdout)
+    assert many["memory_bytes"]["weights"] == pytest.approx(2 * N_WEIGHTS, rel=1e-3)
+    assert few["memory_bytes"]["weights"] == pytest.approx(4.5 / 8 * N_WEIGHTS, rel=1e-2)
     assert int(done.stderr.splitlines()[-1]) * 1024 < 1.5 * 2**30
 
 

@@ -161,11 +161,10 @@ class Drift:
             recent = windows[-_RECENT:]
             self.ratio = median((one.took_s + one.stall_s) / one.told_s for one in recent)
         least_margin, least_stall_s = self.calm
-        ends = range(1, len(windows) + 1)
-        slow = max(_long_ratio(windows, end, self.ratio) for end in ends)
+        ratios = [_long_ratio(windows, end, self.ratio) for end in range(1, len(windows) + 1)]
         if len(windows) >= _LONG:
-            self._slow.see(_long_ratio(windows, len(windows), self.ratio), now_s)
-        slow = max(slow, self._slow.value)
+            self._slow.see(ratios[-1], now_s)
+        slow = max(*ratios, self._slow.value)
         self.margin = min(max(slow / self.ratio - 1, least_margin), MOST_MARGIN)
         lost = (one.took_s - self.slowest * one.told_s for one in windows)
         self.stall_s = max(least_stall_s, *lost, *(one.stall_s for one in windows))

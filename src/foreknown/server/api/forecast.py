@@ -193,7 +193,8 @@ def router(service: Service) -> APIRouter:
         if samples > service.limits.samples:
             raise Refusal(f"n is larger than {service.limits.samples}", param="n")
         asked = wanted(body.objectives, http, promises=service.promises)
-        prompt = await _prompt(model, body)
+        said = body.conversation
+        prompt = await _prompt(model, body, said)
         user = http.state.user
         request = EngineRequest(
             prompt,
@@ -205,7 +206,6 @@ def router(service: Service) -> APIRouter:
             samples=samples,
         )
         names = {"prompt": body.source}
-        said = body.conversation
         wishes = Wishes(tools=said.tools, samples=samples)
         strategy = wish(body, named, service.kit, wishes, said, {}, names)
         if strategy is not None:
@@ -220,7 +220,7 @@ def router(service: Service) -> APIRouter:
     return routes
 
 
-async def _prompt(model: ServedModel, body: ForecastRequest) -> list[int]:
+async def _prompt(model: ServedModel, body: ForecastRequest, said: Conversation) -> list[int]:
     if body.prompt_tokens is not None:
         if body.prompt_tokens > model.context:
             # Said before a list of so many is made.
@@ -232,7 +232,7 @@ async def _prompt(model: ServedModel, body: ForecastRequest) -> list[int]:
             )
         return [0] * body.prompt_tokens
     if body.messages is not None:
-        text = await prompt_text(model, body.conversation)
+        text = await prompt_text(model, said)
         return await model.encode(text, special=False, param="messages")
     if isinstance(body.prompt, str):
         return await model.encode(body.prompt, special=body.add_special_tokens)
