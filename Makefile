@@ -9,6 +9,9 @@ READY := .venv/.ready
 PROBLEM := "A bus carries 15 people. 9 get on and 12 get off. How many people are on the bus now?"
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 
+# Dozens of processes import the same libraries: they are compiled once, whatever the shell asks.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test lint types suite setup coverage clean docs/cli.md
 .DELETE_ON_ERROR:
 

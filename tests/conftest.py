@@ -5,6 +5,7 @@ compiled once, however many workers there are.
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -17,6 +18,18 @@ from tests.serving import Served, serving
 
 ROOT = Path(__file__).resolve().parents[1]
 BUNDLED = ROOT / "src" / "foreknown" / "bundled"
+
+
+def pytest_collection() -> None:
+    """Imports make much and drop little: not looked through for garbage while they do."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """A million objects stay to the end: no test waits while they are looked through again."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
