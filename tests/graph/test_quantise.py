@@ -16,6 +16,7 @@ from foreknown.graph.quantise import (
     EXTREMES,
     LANES,
     LEAST_AMAX,
+    LEAST_CODE,
     MIDPOINTS,
     dequantise,
     quantise_rows,
@@ -25,6 +26,7 @@ from tests.graph.awkward_numbers import awkward_rows, damaged_rows, importances,
 
 Array = NDArray[Any]
 CODES = {4: CODEBOOK, 8: np.arange(-127, 128).astype(np.int8)}
+PLAIN = {4: 32, 8: 127}
 FORMATS = [(4, 16), (4, 32), (4, 64), (8, 32), (8, 64)]
 SLACK = 1 + 1e-5
 """Errors are compared in f64 here and were in f32 when the best was chosen: 2^-24 for each of
@@ -42,11 +44,11 @@ def error(
 
 
 def plain(w: Array, bits: int, group: int) -> tuple[Array, Array]:
-    """The scale amax / 127, and the nearest codes."""
+    """The scale that takes amax to the plain end of the codes, and the nearest codes."""
     grouped = w.reshape(*w.shape[:-1], -1, group)
     book = CODES[bits].astype(np.float64)
     with np.errstate(all="ignore"):
-        scale = (np.abs(grouped).max(axis=-1) / np.float32(127)).astype(np.float16)
+        scale = (np.abs(grouped).max(axis=-1) / np.float32(PLAIN[bits])).astype(np.float16)
         y = np.nan_to_num(grouped / scale.astype(np.float64)[..., None], posinf=0, neginf=0)
     codes = CODES[bits][np.searchsorted((book[1:] + book[:-1]) / 2, y)]
     return codes.reshape(w.shape), scale
@@ -95,7 +97,7 @@ def test_awkward_weights_lose_no_more(bits: int, group: int) -> None:
     assert (found[finite] <= reference[finite] * SLACK).all()
 
 
-@pytest.mark.parametrize(("bits", "nearest_to_zero"), [(4, 2), (8, 0)])
+@pytest.mark.parametrize(("bits", "nearest_to_zero"), [(4, 1), (8, 0)])
 @pytest.mark.parametrize("value", [0.0, -0.0, 1e-30, -(2.0**-25)])
 def test_zeros_have_scale_zero(bits: int, nearest_to_zero: int, value: float) -> None:
     codes, scales = quantise_weights(np.full((2, 64), value, np.float32), bits, 32)
@@ -111,7 +113,7 @@ def test_scales_may_be_subnormal() -> None:
     assert float(abs(scales[0, 0])) == 2.0**-24
 
 
-@pytest.mark.parametrize(("bits", "nearest_to_zero"), [(4, 2), (8, 0)])
+@pytest.mark.parametrize(("bits", "nearest_to_zero"), [(4, 1), (8, 0)])
 def test_a_scale_beyond_f16_is_infinite(bits: int, nearest_to_zero: int) -> None:
     w = np.ones((1, 64), np.float32)
     w[0, :32] = 65520 * 127
@@ -135,6 +137,8 @@ def test_all_codes_are_used(bits: int) -> None:
 
 def test_the_book_is_in_order_and_its_midpoints_are_exact() -> None:
     assert CODEBOOK.dtype == np.int8
+    assert CODEBOOK.min() >= LEAST_CODE
+    assert CODEBOOK.max() < LEAST_CODE + 64
     assert (np.diff(CODEBOOK.astype(int)) > 0).all()
     twice = CODEBOOK[1:].astype(int) + CODEBOOK[:-1].astype(int)
     np.testing.assert_array_equal(MIDPOINTS * 2, twice)
@@ -164,7 +168,7 @@ def test_on_a_midpoint_the_lower_code_is_taken() -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(
-    st.sampled_from([-127, 104]),
+    st.sampled_from([-32, 27]),
     st.floats(2.0**-12, 64, width=16),
     st.booleans(),
     st.integers(0, 2**32 - 1),
@@ -172,7 +176,7 @@ def test_on_a_midpoint_the_lower_code_is_taken() -> None:
 def test_what_four_bits_can_say_stays_as_it_is(
     extreme: int, scale: float, negative: bool, seed: int
 ) -> None:
-    inner = CODEBOOK[np.abs(CODEBOOK.astype(int)) < 100]
+    inner = CODEBOOK[np.abs(CODEBOOK.astype(int)) < 25]
     codes = np.random.default_rng(seed).choice(inner, (3, 64)).astype(np.float64)
     codes[:, 10::32] = extreme
     w = (codes * (-scale if negative else scale)).astype(np.float32)
@@ -190,7 +194,7 @@ def test_what_is_on_a_grid_of_eight_bits_stays_there(scale: float, seed: int) ->
     np.testing.assert_array_equal(dequantise(found, scales, 32), w)
 
 
-@pytest.mark.parametrize(("bits", "gain"), [(4, 0.6), (8, 0.85)])
+@pytest.mark.parametrize(("bits", "gain"), [(4, 0.62), (8, 0.85)])
 def test_the_search_gains_what_the_log_says(bits: int, gain: float) -> None:
     w = np.random.default_rng(0).normal(size=(256, 128)).astype(np.float32)
     found = error(w, *quantise_weights(w, bits, 32), 32).sum()
@@ -212,12 +216,12 @@ def best_found(w: Array, importance: Array, extremes: Array) -> Array:
     return best
 
 
-@pytest.mark.parametrize(("spread", "most"), [(0, 1.002), (1, 1.005)])
+@pytest.mark.parametrize(("spread", "most"), [(0, 1.003), (1, 1.005)])
 def test_four_bits_come_close_to_the_best_scale_there_is(spread: float, most: float) -> None:
     rng = np.random.default_rng(0)
     w = rng.normal(size=(200, 32)).astype(np.float32)
     importance = np.exp(spread * rng.normal(size=32)).astype(np.float32)
-    extremes = np.linspace(80, 200, 300)
+    extremes = np.linspace(20, 50, 300)
     best = best_found(w.astype(np.float64), importance, np.concatenate([extremes, -extremes]))
     found = error(w, *quantise_weights(w, 4, 32, importance), 32, importance)
     assert found.sum() < most * best.sum()
@@ -230,7 +234,7 @@ def test_importance_moves_the_error_to_where_it_matters_less() -> None:
     with_it = error(w, *quantise_weights(w, 4, 32, importance), 32, importance)
     without = error(w, *quantise_weights(w, 4, 32), 32, importance)
     assert (with_it <= without * SLACK).all()
-    assert with_it.sum() < 0.8 * without.sum()
+    assert (with_it / without).mean() < 0.75
 
 
 def test_importance_of_ones_changes_nothing() -> None:
@@ -254,11 +258,11 @@ def test_groups_are_rounded_alone() -> None:
 
 
 def test_candidates_fill_whole_vectors_and_begin_with_plain_rounding() -> None:
-    for extremes in EXTREMES.values():
+    for bits, extremes in EXTREMES.items():
         assert len(extremes) % LANES == 0
         assert len(set(extremes.tolist())) == len(extremes)
-        assert extremes[0] == 127
-    assert EXTREMES[4][1] == -127  # amax / 127 is one of both, whichever sign the extreme has
+        assert extremes[0] == PLAIN[bits]
+    assert EXTREMES[4][1] == -PLAIN[4]  # amax / 32 is one of both, whichever sign the extreme has
 
 
 @settings(max_examples=200, deadline=None)

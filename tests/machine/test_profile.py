@@ -41,7 +41,7 @@ def test_people_find_units_in_it() -> None:
         ("tokens = [1, 2, 5,", "tokens = [1, 5,", "same length"),
         ("cached_bytes = 9437184", "cached_bytes = -1", "cached_bytes"),
         ("element_ps.cheap", "element_ps.cheep", "cannot be read"),
-        ("format = 3", "format = 2", "another format"),
+        ("format = 4", "format = 3", "another format"),
         ("[kernels.engine]", "[kernels.motor]", "cannot be read"),
     ],
 )

@@ -35,6 +35,13 @@ FK_EXPORT int different(const int32_t *sums, const uint8_t *codes, const int32_t
         count += memcmp(&a, &b, sizeof a) != 0;
         const fk_u8x64 d = fk_low_codes(c), e = fk_low_codes_meaning(c);
         count += memcmp(&d, &e, sizeof d) != 0;
+        const fk_u8x64 low = c & 63, high = c >> 2;
+        for (int j = 0; j < 2; j++) {
+            const int32_t y = x[j ? n - 1 - i : i];
+            a = fk_dot_small(sum, low, high, x[i], y);
+            b = fk_dot_small_meaning(sum, low, high, x[i], y);
+            count += memcmp(&a, &b, sizeof a) != 0;
+        }
         const int8_t *four = (const int8_t *)(x + i);
         const int32_t pair = (uint16_t)four[0] | (uint32_t)(uint16_t)four[1] << 16;
         const fk_i16x32 wide = (fk_i16x32)c >> 8;

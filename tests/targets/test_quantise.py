@@ -138,7 +138,7 @@ def test_codes_of_four_bits_change_exactly_at_the_midpoints(target: str) -> None
     """With scale 1: the midpoints, their neighbours in f32, and a sweep between the ends."""
     infinite = np.float32(np.inf)
     beside = [MIDPOINTS, np.nextafter(MIDPOINTS, -infinite), np.nextafter(MIDPOINTS, infinite)]
-    swept = np.linspace(-127, 127, 16 * 1024 - 45, dtype=np.float32)
+    swept = np.linspace(-32, 32, 16 * 1024 - 45, dtype=np.float32)
     w = np.empty((1024, 32), np.float32)
     w[:, :16] = CODEBOOK
     w[:, 16:] = np.concatenate([*beside, swept]).reshape(1024, 16)

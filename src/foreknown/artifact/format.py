@@ -25,7 +25,7 @@ from foreknown.machine.kernels import Kernel, read_kernel
 from foreknown.plan.costs import Cost, Formula
 from foreknown.targets.cpu.program import Sizes
 
-FORMAT = 4
+FORMAT = 5
 MANIFEST, PLAN, GRAPH = "manifest.json", "plan.json", "graph.txt"
 SOURCE, OBJECT, WEIGHTS, CHECKPOINT = "program.c", "program.so", "weights.bin", "checkpoint"
 COMPILE_AGAIN = "compile the checkpoint again with this version on this machine"

@@ -27,7 +27,7 @@ class Machine:
         read_gb_s: pairs of a working set in bytes, ascending, and the bandwidth of reading it
             over and over, in 1e9 bytes a second.
         f32_gflop_s: multiply-adds counted as two operations, in 1e9 a second.
-        int8_gop_s: the same of exact products of 8-bit codes.
+        int8_gop_s: the same of exact products of rows' 8-bit codes with weights' of 4 bits.
         barrier_us: what a meeting of all threads between two stages takes.
         first_touch_gb_s: memory that is written for the first time, in 1e9 bytes a second.
         kernels: what the generator's own kernels take; None: only bounds are known.

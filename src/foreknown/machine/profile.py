@@ -20,11 +20,11 @@ from foreknown.machine.kernel_costs import (
 from foreknown.machine.kernels import ROW_KINDS
 from foreknown.machine.machine import AGAIN, Machine
 
-FORMAT = 3
+FORMAT = 4
 UNITS = {
     "read_gb_s": "working set in bytes, 1e9 bytes a second",
     "f32_gflop_s": "1e9 operations a second in f32",
-    "int8_gop_s": "1e9 operations a second with codes of 8 bits",
+    "int8_gop_s": "1e9 operations a second of codes of 8 bits with codes of 4",
     "barrier_us": "microseconds until all threads have met",
     "first_touch_gb_s": "1e9 bytes a second of memory written for the first time",
     "noise": "how far repeats of a step are apart, relative",

@@ -7,14 +7,15 @@ against the meaning. The first variant whose condition the compiler fulfils is t
 Codes of weights and keys are stored plus 128, since x86 multiplies unsigned by signed bytes. Where
 the hardware takes them as they are stored, a sum starts at minus 128 times the sum of the other
 operand's codes, which that operand brings along: `fk_start`. The codes of 4-bit weights stand in a
-book.
+book, plus 32: below 64, so that four products with bytes fit 16 bits. Their sums start at minus 32
+times the other operand's everywhere.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from foreknown.graph.quantise import CODEBOOK
+from foreknown.graph.quantise import CODEBOOK, LEAST_CODE
 
 VNNI = "defined(__AVX512VNNI__) && defined(__AVX512F__)"
 AVX2 = "defined(__AVX2__)"
@@ -137,6 +138,65 @@ INSTRUCTIONS = (
         ),
     ),
     Instruction(
+        "fk_dot_small",
+        "fk_i32x16",
+        "fk_i32x16 sum, fk_u8x64 low, fk_u8x64 high, int32_t x, int32_t y",
+        """const int8_t *a = (const int8_t *)&x, *b = (const int8_t *)&y;
+    for (int i = 0; i < 16; i++)
+        for (int j = 0; j < 4; j++) sum[i] += low[4 * i + j] * a[j] + high[4 * i + j] * b[j];
+    return sum;""",
+        (
+            (
+                VNNI,
+                """const __m512i first =
+        _mm512_dpbusd_epi32((__m512i)sum, (__m512i)low, _mm512_set1_epi32(x));
+    return (fk_i32x16)_mm512_dpbusd_epi32(first, (__m512i)high, _mm512_set1_epi32(y));""",
+            ),
+            (
+                AVX512,  # four products of 63 x 127 fit 16 bits
+                """const __m512i pairs =
+        _mm512_add_epi16(_mm512_maddubs_epi16((__m512i)low, _mm512_set1_epi32(x)),
+                         _mm512_maddubs_epi16((__m512i)high, _mm512_set1_epi32(y)));
+    return sum + (fk_i32x16)_mm512_madd_epi16(pairs, _mm512_set1_epi16(1));""",
+            ),
+            (
+                AVX2,
+                """__m256i *s = (__m256i *)&sum;
+    const __m256i *l = (const __m256i *)&low, *h = (const __m256i *)&high;
+    const __m256i a = _mm256_set1_epi32(x), b = _mm256_set1_epi32(y), one = _mm256_set1_epi16(1);
+    for (int i = 0; i < 2; i++) {
+        const __m256i pairs =
+            _mm256_add_epi16(_mm256_maddubs_epi16(l[i], a), _mm256_maddubs_epi16(h[i], b));
+        s[i] = _mm256_add_epi32(s[i], _mm256_madd_epi16(pairs, one));
+    }
+    return sum;""",
+            ),
+            (
+                DOTPROD,
+                """int32x4_t *s = (int32x4_t *)&sum;
+    const int8x16_t *l = (const int8x16_t *)&low, *h = (const int8x16_t *)&high;
+    const int8x16_t a = vreinterpretq_s8_s32(vdupq_n_s32(x));
+    const int8x16_t b = vreinterpretq_s8_s32(vdupq_n_s32(y));
+    for (int i = 0; i < 4; i++) s[i] = vdotq_s32(vdotq_s32(s[i], l[i], a), h[i], b);
+    return sum;""",
+            ),
+            (
+                NEON,
+                """int32x4_t *s = (int32x4_t *)&sum;
+    const int8x16_t *l = (const int8x16_t *)&low, *h = (const int8x16_t *)&high;
+    const int8x16_t a = vreinterpretq_s8_s32(vdupq_n_s32(x));
+    const int8x16_t b = vreinterpretq_s8_s32(vdupq_n_s32(y));
+    for (int i = 0; i < 4; i++) {
+        const int16x8_t first = vmlal_s8(vmull_s8(vget_low_s8(l[i]), vget_low_s8(a)),
+                                         vget_low_s8(h[i]), vget_low_s8(b));
+        const int16x8_t last = vmlal_high_s8(vmull_high_s8(l[i], a), h[i], b);
+        s[i] = vaddq_s32(s[i], vpaddq_s32(vpaddlq_s16(first), vpaddlq_s16(last)));
+    }
+    return sum;""",
+            ),
+        ),
+    ),
+    Instruction(
         "fk_dot_pairs",
         "fk_i32x16",
         "fk_i32x16 sum, fk_i16x32 codes, int32_t x",
@@ -222,8 +282,11 @@ def write_instructions(*, meanings: bool = False) -> str:
     Args:
         meanings: also write each meaning as NAME_meaning, for tests.
     """
-    book = ", ".join(str(int(value) + 128) for value in CODEBOOK)
-    parts = [f"static const uint8_t fk_codebook[16] = {{{book}}};\n"]
+    book = ", ".join(str(int(value) - LEAST_CODE) for value in CODEBOOK)
+    parts = [
+        f"enum {{ FK_LEAST_CODE = {LEAST_CODE} }};\n"
+        f"static const uint8_t fk_codebook[16] = {{{book}}};\n"
+    ]
     for one in INSTRUCTIONS:
         head = f"FK_INLINE {one.result} {{}}({one.parameters}) {{{{\n    {{}}\n}}}}\n"
         if meanings:

@@ -50,6 +50,11 @@ FK_INLINE int32_t fk_four_codes(const int8_t *p) {
     return v;
 }
 
+/* Where a sum of products begins, of what a row brings along: see the table of instructions. */
+FK_INLINE fk_i32x16 fk_begin(int bits, int32_t start) {
+    return bits == 4 ? (fk_i32x16){0} + start / (-128 / FK_LEAST_CODE) : fk_start(start);
+}
+
 /* A row of a panel's outputs, as far as there are any. */
 FK_INLINE void fk_store_panel(float *y, const fk_f32x16 *total, int outputs) {
     for (int p = 0; p < FK_PANEL_LANES; p++) {
@@ -73,13 +78,13 @@ FK_INLINE void fk_lowbit_tile(const char *panel, int bits, int group, struct fk_
     for (int g = 0; g < groups; g++) {
         const char *codes = panel + (size_t)g * fk_group_bytes(bits, group) + FK_SCALES_BYTES;
         const char *ahead = next + (size_t)g * fk_group_bytes(bits, group);
-        /* a lone row has too few sums to hide their latency: the two halves get one each */
+        /* a lone row has too few sums to hide their latency: every other line has its own */
         const int halves = bits == 4 && tokens <= 2 ? 2 : 1;
         fk_i32x16 sum[8][FK_PANEL_LANES][2];
         for (int t = 0; t < tokens; t++) {
             const int32_t start = *(const int32_t *)((const char *)x.starts + (size_t)t * x.stride + 4 * g);
             for (int p = 0; p < FK_PANEL_LANES; p++) {
-                sum[t][p][0] = fk_start(start);
+                sum[t][p][0] = fk_begin(bits, start);
                 sum[t][p][1] = (fk_i32x16){0};
             }
         }
@@ -102,10 +107,10 @@ FK_INLINE void fk_lowbit_tile(const char *panel, int bits, int group, struct fk_
                 const int8_t *own = (const int8_t *)((const char *)x.codes + (size_t)t * x.stride) +
                                     (size_t)g * (size_t)group + (size_t)j * 32 / (size_t)bits;
                 for (int p = 0; p < FK_PANEL_LANES; p++) {
-                    sum[t][p][0] = fk_dot(sum[t][p][0], w[p][0], fk_four_codes(own));
-                    if (bits == 4)
-                        sum[t][p][halves - 1] =
-                            fk_dot(sum[t][p][halves - 1], w[p][1], fk_four_codes(own + 4));
+                    fk_i32x16 *of = &sum[t][p][j % halves];
+                    *of = bits == 8 ? fk_dot(*of, w[p][0], fk_four_codes(own))
+                                    : fk_dot_small(*of, w[p][0], w[p][1], fk_four_codes(own),
+                                                   fk_four_codes(own + 4));
                 }
             }
         }
@@ -123,39 +128,49 @@ FK_INLINE void fk_lowbit_tile(const char *panel, int bits, int group, struct fk_
     for (int t = 0; t < tokens; t++) fk_store_panel(y + (size_t)t * y_stride, total[t], outputs);
 }
 
-/* Many rows where bytes are not multiplied in one instruction: codes of a group are widened to 16
- * bits once for all rows, in pairs of every other k, which cost one multiplication and one addition
- * each. Even k and odd k of four stand in pairs of their own, for that takes two shifts and no
- * shuffle. */
+/* Many rows where bytes are not multiplied in one instruction: the codes of a group are opened once
+ * for all rows. Those of 4 bits become bytes. Those of 8 bits are widened to 16, in pairs of every
+ * other k, which cost one multiplication and one addition each; even k and odd k of four stand in
+ * pairs of their own, for that takes two shifts and no shuffle. */
 enum { FK_MANY_ROWS = 24, FK_MOST_GROUP = 64 };
 
-struct fk_widened {
-    _Alignas(64) fk_i16x32 codes[FK_MOST_GROUP / 4][2][FK_PANEL_LANES]; /* of four k: even, odd */
-    _Alignas(64) int32_t x[FK_MANY_ROWS][2][FK_MOST_GROUP / 4];
+struct fk_opened {
+    union {
+        fk_u8x64 small[FK_MOST_GROUP / 8][2][FK_PANEL_LANES]; /* of eight k: first four, last four */
+        fk_i16x32 wide[FK_MOST_GROUP / 4][2][FK_PANEL_LANES]; /* of four k: even, odd */
+    } codes;
+    _Alignas(64) int32_t x[FK_MANY_ROWS][2][FK_MOST_GROUP / 4]; /* four k each; or: even, odd */
+    int32_t starts[FK_MANY_ROWS];
     float of_x[FK_MANY_ROWS];
     fk_f32x16 scale[FK_PANEL_LANES];
     _Alignas(64) fk_f32x16 total[FK_MANY_ROWS][FK_PANEL_LANES];
 };
 
-FK_INLINE void fk_widen_codes(struct fk_widened *to, const char *codes, int bits, int group) {
+FK_INLINE void fk_open_codes(struct fk_opened *to, const char *codes, int bits, int group) {
     for (int j = 0; j < group * bits / 32; j++)
         for (int p = 0; p < FK_PANEL_LANES; p++) {
             const fk_u8x64 line = fk_load64(codes + ((size_t)j * FK_PANEL_LANES + (size_t)p) * 64);
-            for (int h = 0; h < 8 / bits; h++) {
-                const fk_u8x64 own = bits == 8 ? line : fk_low_codes(h ? line >> 4 : line);
-                const fk_i16x32 both = (fk_i16x32)(own ^ 128);
-                to->codes[j * (8 / bits) + h][0][p] = both << 8 >> 8;
-                to->codes[j * (8 / bits) + h][1][p] = both >> 8;
+            const fk_i16x32 both = (fk_i16x32)(line ^ 128);
+            if (bits == 8) {
+                to->codes.wide[j][0][p] = both << 8 >> 8;
+                to->codes.wide[j][1][p] = both >> 8;
+            } else {
+                to->codes.small[j][0][p] = fk_low_codes(line);
+                to->codes.small[j][1][p] = fk_low_codes(line >> 4);
             }
         }
 }
 
-FK_INLINE void fk_widen_row(struct fk_widened *to, struct fk_codes x, int group, int t, int g) {
+FK_INLINE void fk_open_row(struct fk_opened *to, struct fk_codes x, int bits, int group, int t,
+                           int g) {
     const size_t skip = (size_t)t * x.stride;
+    const char *own = (const char *)x.codes + skip + (size_t)g * (size_t)group;
     to->of_x[t] = *(const float *)((const char *)x.scales + skip + 4 * (size_t)g);
-    for (int i = 0; i < group; i += 32) {
+    to->starts[t] = bits == 8 ? 0 : *(const int32_t *)((const char *)x.starts + skip + 4 * (size_t)g);
+    if (bits == 4) memcpy(to->x[t][0], own, (size_t)group);
+    for (int i = 0; bits == 8 && i < group; i += 32) {
         fk_i16x16 both;
-        memcpy(&both, (const char *)x.codes + skip + (size_t)g * (size_t)group + i, sizeof both);
+        memcpy(&both, own + i, sizeof both);
         const fk_i16x16 even = both << 8 >> 8, odd = both >> 8;
         memcpy(&to->x[t][0][i / 4], &even, sizeof even);
         memcpy(&to->x[t][1][i / 4], &odd, sizeof odd);
@@ -163,15 +178,24 @@ FK_INLINE void fk_widen_row(struct fk_widened *to, struct fk_codes x, int group,
 }
 
 /* Rows from t on; how many is a constant where it is called: as many sums as registers hold. */
-FK_INLINE void fk_lowbit_few(struct fk_widened *of, int group, int t, int rows) {
+FK_INLINE void fk_lowbit_few(struct fk_opened *of, int bits, int group, int t, int rows) {
     fk_i32x16 sum[2][FK_PANEL_LANES];
     for (int i = 0; i < rows; i++)
-        for (int p = 0; p < FK_PANEL_LANES; p++) sum[i][p] = (fk_i32x16){0};
-    for (int q = 0; q < group / 4; q++)
-        for (int e = 0; e < 2; e++)
-            for (int i = 0; i < rows; i++)
-                for (int p = 0; p < FK_PANEL_LANES; p++)
-                    sum[i][p] = fk_dot_pairs(sum[i][p], of->codes[q][e][p], of->x[t + i][e][q]);
+        for (int p = 0; p < FK_PANEL_LANES; p++)
+            sum[i][p] = bits == 4 ? fk_begin(4, of->starts[t + i]) : (fk_i32x16){0};
+    for (int q = 0; q < group / (32 / bits); q++)
+        for (int i = 0; i < rows; i++) {
+            const int32_t *first = of->x[t + i][0], *odd = of->x[t + i][1];
+            for (int p = 0; p < FK_PANEL_LANES; p++) {
+                if (bits == 4)
+                    sum[i][p] = fk_dot_small(sum[i][p], of->codes.small[q][0][p],
+                                             of->codes.small[q][1][p], first[2 * q], first[2 * q + 1]);
+                else
+                    for (int e = 0; e < 2; e++)
+                        sum[i][p] = fk_dot_pairs(sum[i][p], of->codes.wide[q][e][p],
+                                                 e ? odd[q] : first[q]);
+            }
+        }
     for (int i = 0; i < rows; i++)
         for (int p = 0; p < FK_PANEL_LANES; p++)
             of->total[t + i][p] =
@@ -182,7 +206,7 @@ FK_INLINE void fk_lowbit_few(struct fk_widened *of, int group, int t, int rows) 
 FK_INLINE void fk_lowbit_many(const char *panel, int bits, int group, struct fk_codes x, float *y,
                               size_t y_stride, int groups, int outputs, int rows,
                               const char *next) {
-    struct fk_widened own;
+    struct fk_opened own;
     for (int t = 0; t < rows; t++)
         for (int p = 0; p < FK_PANEL_LANES; p++) own.total[t][p] = (fk_f32x16){0};
     for (int g = 0; g < groups; g++) {
@@ -191,10 +215,10 @@ FK_INLINE void fk_lowbit_many(const char *panel, int bits, int group, struct fk_
             __builtin_prefetch(next + at + line, 0, 2);
         for (int p = 0; p < FK_PANEL_LANES; p++)
             own.scale[p] = fk_load_f16x16((const uint16_t *)(const void *)(panel + at + p * 32));
-        fk_widen_codes(&own, panel + at + FK_SCALES_BYTES, bits, group);
-        for (int t = 0; t < rows; t++) fk_widen_row(&own, x, group, t, g);
-        for (int t = 0; t + 1 < rows; t += 2) fk_lowbit_few(&own, group, t, 2);
-        if (rows % 2) fk_lowbit_few(&own, group, rows - 1, 1);
+        fk_open_codes(&own, panel + at + FK_SCALES_BYTES, bits, group);
+        for (int t = 0; t < rows; t++) fk_open_row(&own, x, bits, group, t, g);
+        for (int t = 0; t + 1 < rows; t += 2) fk_lowbit_few(&own, bits, group, t, 2);
+        if (rows % 2) fk_lowbit_few(&own, bits, group, rows - 1, 1);
     }
     for (int t = 0; t < rows; t++)
         fk_store_panel(y + (size_t)t * y_stride, own.total[t], outputs);
@@ -294,7 +318,7 @@ FK_INLINE float fk_lowbit_element(const char *w, int bits, int group, int width,
     const size_t byte = (j / of_line * FK_PANEL_LANES + row / FK_LANES) * 64 + row % FK_LANES * 4 + j % 4;
     const int code = ((const uint8_t *)at)[FK_SCALES_BYTES + byte];
     if (bits == 8) return (float)(code - 128) * scale;
-    return (float)(fk_codebook[j % 8 < 4 ? code & 15 : code >> 4] - 128) * scale;
+    return (float)(fk_codebook[j % 8 < 4 ? code & 15 : code >> 4] + FK_LEAST_CODE) * scale;
 }
 
 #endif

@@ -19,9 +19,10 @@ enum { FK_CANDIDATES4 = 32, FK_CANDIDATES8 = 64, FK_REFINEMENTS = 2 };
 
 /* EXTREMES[4] of graph/quantise.py. */
 static const float fk_extremes4[FK_CANDIDATES4] = {
-    127,  -127, 80,   84,   90,   96,   100,  102,  104,  106,  110,
-    114,  120,  135,  145,  -90,  -94,  -98,  -102, -106, -110, -116,
-    -120, -124, -130, -132, -136, -140, -144, -150, -156, -166,
+    32, -32, 17.5f, 20, 21.5f, 23.5f, 25.5f, 26.5f,
+    27.25f, 28.25f, 29, 30.25f, 34.25f, 37.25f, 41.75f, -16.25f,
+    -20, -24.25f, -25.75f, -26.75f, -27.75f, -29.25f, -30.25f, -31.25f,
+    -32.75f, -33.75f, -34.75f, -36.25f, -38.5f, -41.25f, -45.25f, -51.25f,
 };
 
 /* EXTREMES[8]. */
@@ -57,7 +58,7 @@ FK_INLINE uint16_t fk_f16_bits(float x) {
 
 struct fk_format {
     int bits, group, candidates;
-    fk_f32x16 book, midpoints; /* of 4 bits; no cell has the last midpoint */
+    fk_f32x16 book, midpoints; /* of 4 bits; the last midpoint is infinite */
 };
 
 FK_INLINE fk_f32x16 fk_clamp16(fk_f32x16 y, float most) {
@@ -68,12 +69,12 @@ FK_INLINE fk_f32x16 fk_clamp16(fk_f32x16 y, float most) {
 /* The nearest code of 4 bits: one more than the last whose upper midpoint lies below.
  *
  * Where codes lie is almost a parabola on each side of 0. This one takes each midpoint to a cell
- * of its own, at least 0.15 from the ends of it, so one comparison says on which side y is. */
+ * of its own, at least 0.3 from the ends of it, so one comparison says on which side y is. */
 FK_INLINE fk_f32x16 fk_nearest_in_book(fk_f32x16 y, const struct fk_format *f) {
-    y = fk_clamp16(y, 120.0f); /* beyond, nothing changes */
+    y = fk_clamp16(y, 30.0f); /* beyond, nothing changes */
     const fk_f32x16 size = (fk_f32x16)((fk_i32x16)y & 0x7fffffff);
-    const fk_f32x16 slope = fk_fma16(size, fk_splat(-0.0004f), fk_splat(0.1065f));
-    const fk_f32x16 place = fk_fma16(y, slope, fk_splat(7.75f));
+    const fk_f32x16 slope = fk_fma16(size, fk_splat(-0.0039f), fk_splat(0.37f));
+    const fk_f32x16 place = fk_fma16(y, slope, fk_splat(7.73f));
     const fk_i32x16 cell = __builtin_convertvector(place, fk_i32x16);
     return fk_lookup16(f->book, cell - (fk_lookup16(f->midpoints, cell) < y));
 }
@@ -248,8 +249,9 @@ FK_INLINE void fk_quantise_groups(const float *w, int n, const float *importance
 FK_INLINE void fk_quantise_matrix(const float *w, int64_t n, int64_t k, const float *importance,
                                   int bits, int group, int8_t *q, uint16_t *scale_f16) {
     struct fk_format f = {bits, group, bits == 4 ? FK_CANDIDATES4 : FK_CANDIDATES8};
-    for (int i = 0; i < FK_LANES; i++) f.book[i] = (float)fk_codebook[i] - 128.0f;
+    for (int i = 0; i < FK_LANES; i++) f.book[i] = (float)(fk_codebook[i] + FK_LEAST_CODE);
     for (int i = 0; i + 1 < FK_LANES; i++) f.midpoints[i] = (f.book[i] + f.book[i + 1]) / 2;
+    f.midpoints[FK_LANES - 1] = FK_INF;
     float factors[FK_CANDIDATES8];
     for (int c = 0; c < f.candidates; c++)
         factors[c] = 1.0f / (bits == 4 ? fk_extremes4[c] : fk_extreme8(c));

@@ -33,7 +33,7 @@ FK_EXPORT void fk_pack_lowbit(const int8_t *codes, const uint16_t *scales, int64
                               int bits, int group, char *to) {
     uint8_t place[256] = {0}; /* of a code plus 128 */
     for (int i = 0; i < 256; i++) place[i] = (uint8_t)(bits == 8 ? i : 0);
-    for (int i = 0; bits == 4 && i < 16; i++) place[fk_codebook[i]] = (uint8_t)i;
+    for (int i = 0; bits == 4 && i < 16; i++) place[fk_codebook[i] + FK_LEAST_CODE + 128] = (uint8_t)i;
     const int64_t line = bits == 4 ? 8 : 4;
     for (int64_t panel = 0; panel < n; panel += FK_PANEL_ROWS)
         for (int64_t g = 0; g < k; g += group) {
@@ -89,25 +89,16 @@ FK_EXPORT uint32_t fk_read(const char *p, int64_t bytes, int64_t times) {
 }
 
 /* Chains that hide what one addition waits for the last, and stay in registers; and the products of
- * codes that many rows are multiplied with there, see lowbit.h. */
+ * codes of 4 bits that rows are multiplied with, the fastest there are. */
 #if defined(__AVX512F__)
 enum { FK_CHAINS = 24, FK_DOT_CHAINS = 12 };
 #else
 enum { FK_CHAINS = 6, FK_DOT_CHAINS = 4 };
 #endif
-#if defined(__AVX2__) && !defined(__AVX512F__)
-enum { FK_DOTS = 2 * FK_LANES };
-typedef fk_i16x32 fk_some_codes;
-#define FK_SOME_DOT fk_dot_pairs
-#else
-enum { FK_DOTS = 4 * FK_LANES };
-typedef fk_u8x64 fk_some_codes;
-#define FK_SOME_DOT fk_dot
-#endif
 
 /* Multiply-adds in a turn of the two loops below. */
 FK_EXPORT const int64_t fk_multiply_adds = FK_CHAINS * FK_LANES;
-FK_EXPORT const int64_t fk_dots = FK_DOT_CHAINS * FK_DOTS;
+FK_EXPORT const int64_t fk_dots = FK_DOT_CHAINS * 8 * FK_LANES;
 
 /* Chains of 16-lane multiply-adds on one thread. */
 FK_EXPORT float fk_multiply_add(int64_t times, float a) {
@@ -123,11 +114,12 @@ FK_EXPORT float fk_multiply_add(int64_t times, float a) {
 /* Chains of 16-lane products of codes on one thread, each of its own codes: none can be shared. */
 FK_EXPORT int32_t fk_dot_codes(int64_t times, int32_t x) {
     fk_i32x16 sum[FK_DOT_CHAINS] = {{0}};
-    fk_some_codes codes[FK_DOT_CHAINS];
+    fk_u8x64 codes[FK_DOT_CHAINS][2];
     memset(codes, x, sizeof codes);
     for (int64_t t = 0; t < times; t++) {
         __asm__ volatile("" : : "r"(codes) : "memory"); /* they may be others now */
-        for (int j = 0; j < FK_DOT_CHAINS; j++) sum[j] = FK_SOME_DOT(sum[j], codes[j], x);
+        for (int j = 0; j < FK_DOT_CHAINS; j++)
+            sum[j] = fk_dot_small(sum[j], codes[j][0], codes[j][1], x, x);
     }
     int32_t result = 0;
     for (int j = 0; j < FK_DOT_CHAINS; j++) result += sum[j][j];
