@@ -51,8 +51,8 @@ def test_proposals_followed_the_same_tokens_before(
                 assert found.length >= n, "the longest suffix that is looked up"
         if end < len(text):
             proposed = found.propose(1)
-            length = found.length
-            expected = [(length, proposed == [text[end]])] if length else []
+            worth = found.worth
+            expected = [(worth, proposed == [text[end]])] if worth else []
             assert found.extend(text[end : end + 1]) == expected
 
 
@@ -86,6 +86,29 @@ def test_a_match_is_followed_beyond_what_is_looked_up() -> None:
     assert found.extend([1001]) == [(200, False)]
     assert found.length == 0
     assert found.propose(3) == []
+
+
+def test_a_revised_text_goes_on_after_an_exchanged_run() -> None:
+    draft = np.random.default_rng(1).integers(0, 1000, 100).tolist()
+    found = matcher(draft)
+    found.extend([*draft[:20], 1001, 1002, 1003])
+    assert found.propose(2) == []
+    found.extend(draft[23:24])
+    assert (found.length, found.worth, found.propose(2)) == (1, 9, draft[24:26])
+    assert found.extend(draft[24:25]) == [(9, True)]
+    assert found.extend([1004]) == [(10, False)], "and what was mended can be lost and mended"
+    found.extend(draft[26:27])
+    assert found.propose(1) == draft[27:28]
+
+
+def test_after_a_short_match_or_a_long_run_nothing_is_mended() -> None:
+    draft = np.random.default_rng(2).integers(0, 1000, 100).tolist()
+    found = matcher(draft)
+    found.extend([*draft[:7], 1001, draft[8]])
+    assert found.propose(1) == []
+    found = matcher(draft)
+    found.extend([*draft[:20], *range(1001, 1034), draft[53]])
+    assert found.propose(1) == []
 
 
 def test_large_tokens_and_short_texts() -> None:

@@ -14,6 +14,10 @@ from foreknown.engine.acceptance import Acceptance
 _LONGEST = 32
 """A match that is looked up is not measured further back; followed, it grows without end."""
 
+_REVISED = 8
+"""A match so long that is lost is one with a text that is being revised: where a run of at most 32
+tokens has given way to another of the same length, it goes on, worth so many tokens more."""
+
 _BASE = 0x1E3779B9
 _MASK = 2**30 - 1  # what Python holds in one digit
 _SQUARE = _BASE * _BASE & _MASK
@@ -23,21 +27,28 @@ class SuffixMatcher:
     """The longest recent match of a text's end within the text, kept as the text grows.
 
     A match that goes on is followed; where it ends, the latest places of the last 4 and of the
-    last 2 tokens are looked up by their hashes. Each token takes the same few operations,
-    however long the text is.
+    last 2 tokens are looked up by their hashes. Where a long one ended and nothing else is found,
+    it goes on with the first token that is again the one in its place. Each token takes the same
+    few operations, however long the text is.
 
     Attributes:
         length: how many tokens at the end are the same as those at the match; 0 without one.
+        worth: the same, and more if the match goes on after an exchanged run.
     """
 
-    __slots__ = ("_fours", "_next", "_pair_hashes", "_pairs", "_tokens", "length")
+    __slots__ = (
+        *("_aligned", "_fours", "_next", "_pair_hashes", "_pairs", "_patience", "_tokens"),
+        *("length", "worth"),
+    )
 
     def __init__(self, tokens: NDArray[np.int32]) -> None:
         before = tokens[:-1]
         pairs, fours = _hashes(before)
         ends = range(1, len(before) + 1)
-        self.length = 0
+        self.length = self.worth = 0
         self._next = 0  # the place after the match
+        self._aligned = 0  # the place after a lost match, had it gone on
+        self._patience = 0  # for so many tokens more it may
         self._tokens: list[int] = before.tolist()
         self._pairs = dict(zip(pairs, ends, strict=True))  # hash of two tokens → their latest end
         self._fours = dict(zip(fours, ends, strict=True))
@@ -45,16 +56,24 @@ class SuffixMatcher:
         self.extend(tokens[-1:].tolist())
 
     def extend(self, new: list[int]) -> list[tuple[int, bool]]:
-        """Take more tokens; gives the length of each match and whether it proposed the token."""
+        """Take more tokens; gives what each match was worth and whether it proposed the token."""
         tokens, pairs, fours = self._tokens, self._pairs, self._fours
-        length, match = self.length, self._next
+        length, match, more = self.length, self._next, self.worth - self.length
+        aligned, patience = self._aligned, self._patience
         before, last = self._pair_hashes
         proposals = []
         for token in new:
+            if patience:
+                aligned, patience = aligned + 1, patience - 1
             if length:
                 right = tokens[match] == token
-                proposals.append((length, right))
-                length, match = (length + 1, match + 1) if right else (0, 0)
+                proposals.append((length + more, right))
+                if right:
+                    length, match = length + 1, match + 1
+                else:
+                    if length + more >= _REVISED:
+                        aligned, patience = match + 1, _LONGEST
+                    length = match = more = 0
             pair = ((tokens[-1] if tokens else 0) * _BASE + token) & _MASK
             four = (before * _SQUARE + pair) & _MASK
             before, last = last, pair
@@ -67,8 +86,11 @@ class SuffixMatcher:
                     if earlier is not None:
                         common = self._common(earlier, end)
                         if common > max(length, 1):
-                            length, match = common, earlier
+                            length, match, more = common, earlier, 0
+                if patience and not length and tokens[aligned - 1] == token:
+                    length, match, more = self._common(aligned, end), aligned, _REVISED
         self.length, self._next, self._pair_hashes = length, match, [before, last]
+        self.worth, self._aligned, self._patience = length + more, aligned, patience
         return proposals
 
     def propose(self, n_tokens: int) -> list[int]:
@@ -106,19 +128,19 @@ class Drafter:
         self.matcher = SuffixMatcher(tokens)
         self.acceptance = Acceptance()
         self.n_read = len(tokens)
-        self.chance = self.acceptance.chance(self.matcher.length)
+        self.chance = self.acceptance.chance(self.matcher.worth)
 
     def read(self, tokens: NDArray[np.int32]) -> None:
         """Take the tokens that have come since, and learn from each, guessed in a step or not."""
-        for length, right in self.matcher.extend(tokens[self.n_read :].tolist()):
-            self.acceptance.learn(length, right)
+        for worth, right in self.matcher.extend(tokens[self.n_read :].tolist()):
+            self.acceptance.learn(worth, right)
         self.n_read = len(tokens)
-        self.chance = self.acceptance.chance(self.matcher.length)
+        self.chance = self.acceptance.chance(self.matcher.worth)
 
     def survival(self, n_drafts: int) -> list[float]:
         """The chances that the first 1, 2, … drafts are all right; empty if there are none."""
-        length = self.matcher.length
-        return self.acceptance.survival(length, n_drafts) if length else []
+        worth = self.matcher.worth
+        return self.acceptance.survival(worth, n_drafts) if worth else []
 
     def propose(self, n_drafts: int) -> list[int]:
         """The next tokens, as they were at the match."""

@@ -183,6 +183,7 @@ FK_INLINE void fk_lowbit_few(struct fk_opened *of, int bits, int group, int t, i
     for (int i = 0; i < rows; i++)
         for (int p = 0; p < FK_PANEL_LANES; p++)
             sum[i][p] = bits == 4 ? fk_begin(4, of->starts[t + i]) : (fk_i32x16){0};
+#pragma clang loop unroll_count(2)
     for (int q = 0; q < group / (32 / bits); q++)
         for (int i = 0; i < rows; i++) {
             const int32_t *first = of->x[t + i][0], *odd = of->x[t + i][1];
@@ -234,13 +235,14 @@ typedef void fk_tile_function(const char *panel, struct fk_codes x, float *y, si
                               int groups, int outputs, int rows, const char *next);
 
 /* Rows of a tile at most, and how many of them have a function of their own: as many as the
- * registers hold sums of. The last function is for all that have none. */
+ * registers hold sums of. The last function is for all that have none. With so few rows that the
+ * processor fetches ahead by itself, it is not asked to. */
 #if defined(__AVX512F__)
-enum { FK_TILE_ROWS = 8, FK_TILES = 8 };
+enum { FK_TILE_ROWS = 8, FK_TILES = 8, FK_FEW_ROWS = 3 };
 #elif defined(__AVX2__)
-enum { FK_TILE_ROWS = FK_MANY_ROWS, FK_TILES = 3 };
+enum { FK_TILE_ROWS = FK_MANY_ROWS, FK_TILES = 2, FK_FEW_ROWS = 1 };
 #else
-enum { FK_TILE_ROWS = 3, FK_TILES = 3 };
+enum { FK_TILE_ROWS = 3, FK_TILES = 3, FK_FEW_ROWS = 3 };
 #endif
 
 FK_INLINE void fk_lowbit(const char *w, int bits, int group, fk_tile_function *const *tiles,
@@ -262,7 +264,7 @@ FK_INLINE void fk_lowbit(const char *w, int bits, int group, fk_tile_function *c
                         (const float *)(const void *)((const char *)x.scales + skip),
                         (const int32_t *)(const void *)((const char *)x.starts + skip), x.stride};
                     const char *panel = w + (size_t)p * panel_bytes;
-                    const int ask = by_panel && tokens > 3 && j == pieces - 1 && p + 1 < end;
+                    const int ask = by_panel && tokens > FK_FEW_ROWS && j == pieces - 1 && p + 1 < end;
                     tiles[rows < FK_TILES ? rows - 1 : FK_TILES - 1](
                         panel, own, y + (size_t)from * y_stride + p * FK_PANEL_ROWS, y_stride,
                         width / group, outputs - p * FK_PANEL_ROWS, rows,
@@ -297,10 +299,9 @@ FK_INLINE void fk_lowbit(const char *w, int bits, int group, fk_tile_function *c
         fk_tile_##bits##_##group##_7, fk_tile_##bits##_##group##_8};
 #elif defined(__AVX2__)
 #define FK_LOWBIT_TILES(bits, group)                                                              \
-    FK_LOWBIT_TILE(bits, group, 1) FK_LOWBIT_TILE(bits, group, 2) FK_LOWBIT_MANY(bits, group)      \
+    FK_LOWBIT_TILE(bits, group, 1) FK_LOWBIT_MANY(bits, group)                                     \
     static fk_tile_function *const fk_tiles_##bits##_##group[] = {                                 \
-        fk_tile_##bits##_##group##_1, fk_tile_##bits##_##group##_2,                                \
-        fk_tile_##bits##_##group##_many};
+        fk_tile_##bits##_##group##_1, fk_tile_##bits##_##group##_many};
 #else
 #define FK_LOWBIT_TILES(bits, group)                                                              \
     FK_LOWBIT_TILE(bits, group, 1) FK_LOWBIT_TILE(bits, group, 2) FK_LOWBIT_TILE(bits, group, 3)   \
