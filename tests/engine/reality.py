@@ -132,7 +132,8 @@ class TimedProgram(FakeProgram):
     @property
     def capacity(self) -> Capacity:
         longest = min(self.context, self.n_blocks * BLOCK_TOKENS)
-        return Capacity(self.max_tokens, self.max_rows, self.n_blocks, longest)
+        rows, n_blocks = self.max_rows, self.n_blocks
+        return Capacity(self.max_tokens, rows, n_blocks, longest, self.rewindable)
 
 
 def batch_shape(batch: Batch) -> StepShape:

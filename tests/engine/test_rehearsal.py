@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foreknown.engine import Request, SamplingParams
 from foreknown.engine.promises import Objective
-from foreknown.engine.rehearsal import Arrival, Rehearsal, rehearse
+from foreknown.engine.rehearsal import Arrival, Rehearsal, Traffic, rehearse
 from foreknown.engine.snapshot import Capacity
 from foreknown.errors import DoesNotFit
 from tests.engine.reality import (
@@ -128,6 +129,31 @@ def test_prefixes_that_were_computed_are_found_in_both(
     told = assert_told(reality, price, arrivals)
     found = [real.n_cached for real in reality.came]
     assert found == [outcome.n_cached for outcome in told.outcomes]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n_prompt=st.integers(1, 70),
+    n_samples=st.integers(1, 6),
+    rewindable=st.booleans(),
+    seed=st.integers(0, 2**32),
+)
+def test_samples_share_their_prompt_in_both(
+    library: ctypes.CDLL, n_prompt: int, n_samples: int, rewindable: bool, seed: int
+) -> None:
+    """The first computes it; the others its last token, or what no block can be copied of."""
+    price = random_price(np.random.default_rng(seed))
+    sizes = {"max_tokens": 40, "max_rows": 8, "n_blocks": 80, "context": CONTEXT}
+    reality = new_reality(library, price, learns=False, rewindable=rewindable, **sizes)
+    params = SamplingParams(max_tokens=9, temperature=0, ignore_eos=True)
+    reality.engine.add_samples(Request([5] * n_prompt, params, samples=n_samples))
+    while reality.engine.has_work:
+        reality.engine.step()
+    traffic = Traffic(reality.program.capacity, price)
+    traffic.draw(Arrival(0, n_prompt, 9, prefix=tuple(range(n_prompt // 16))), n_samples)
+    told = traffic.end()
+    assert told.n_steps == len(reality.program.batches)
+    assert told.end_ns == pytest.approx(reality.program.clock.now, rel=1e-6, abs=1000)
 
 
 def test_a_prefix_is_computed_once_while_its_blocks_are_kept() -> None:

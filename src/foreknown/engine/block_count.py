@@ -28,7 +28,7 @@ class BlockCount:
         n_shared = len(found.shared)
         sequence.n_blocks = n_shared
         self.extend(sequence, blocks_for(sequence.n_tokens) - n_shared)
-        sequence.n_computed = n_shared * BLOCK_TOKENS
+        sequence.n_computed = found.n_tokens
         if not sequence.has_started:
             sequence.n_cached = sequence.n_computed
 
@@ -61,10 +61,14 @@ class PrefixCount(BlockCount):
 
     A named block is held by one sequence or more, or by none and free to be lent again: those that
     were let go longest ago go first, after all that have no name.
+
+    Args:
+        tails: whether a block that is not full can be shared, by a copy.
     """
 
-    def __init__(self, n_free: int) -> None:
+    def __init__(self, n_free: int, *, tails: bool = True) -> None:
         super().__init__(n_free)
+        self._tails = tails
         self._held: dict[int, int] = {}
         self._cached: OrderedDict[int, None] = OrderedDict()
 
@@ -75,8 +79,11 @@ class PrefixCount(BlockCount):
                 break
             shared.append(name)
         n_woken = sum(name in self._cached for name in shared)
-        fits = blocks_to_start(sequence) - len(shared) + n_woken <= self.n_free
-        return Found(tuple(shared)) if fits else None
+        if blocks_to_start(sequence) - len(shared) + n_woken > self.n_free:
+            return None
+        rest = sequence.n_tokens - 1 - len(shared) * BLOCK_TOKENS
+        copied = self._tails and sequence.follows and rest < BLOCK_TOKENS
+        return Found(tuple(shared), n_tail=rest if copied else 0)
 
     def allocate(self, sequence: Rehearsed, found: Found) -> None:
         for name in found.shared:

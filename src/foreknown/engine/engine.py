@@ -96,7 +96,11 @@ class Engine:
         self._lock = threading.Lock()
         self._in_step = InStep()
         self.capacity = Capacity(
-            program.max_tokens, program.max_rows, program.n_blocks, self.max_length
+            program.max_tokens,
+            program.max_rows,
+            program.n_blocks,
+            self.max_length,
+            program.rewindable,
         )
         self._foresight: Foresight | None = None
         if price is not None:

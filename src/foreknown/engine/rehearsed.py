@@ -17,6 +17,7 @@ class Rehearsed(Progress):
 
     Attributes:
         prefix: names of the blocks that its prompt begins with; equal names, equal text.
+        follows: whether another computed its whole prompt just before it.
         names: of those, the ones that it has computed now; None: another holds the block of that
             name.
         arrival_ns: when it was asked for.
@@ -34,6 +35,7 @@ class Rehearsed(Progress):
         "arrival_ns",
         "early_ns",
         "first_ns",
+        "follows",
         "last_ns",
         "names",
         "prefix",
@@ -53,7 +55,7 @@ class Rehearsed(Progress):
         reads_each: bool = False,
     ) -> None:
         super().__init__(number, n_prompt, max_tokens, user=user, commitment=commitment)
-        self.prefix, self.names = prefix, list[int | None]()
+        self.prefix, self.names, self.follows = prefix, list[int | None](), False
         self.arrival_ns = arrival_ns
         self.first_ns = self.last_ns = -1
         self.early_ns = self.ahead_ns = _INF
@@ -63,6 +65,9 @@ class Rehearsed(Progress):
     @property
     def reads_each(self) -> bool:
         return self._each
+
+    def follow(self, leader: Progress) -> None:
+        self.follows = True
 
     @property
     def ttft_ms(self) -> float:
@@ -140,6 +145,6 @@ def rehearsed(
     copy.arrival_ns, copy.first_ns, copy.last_ns = arrival_ns, first_ns, -1
     copy.early_ns = copy.ahead_ns = _INF
     copy.slowest_ns = 0.0
-    copy.prefix, copy.names = prefix, []
+    copy.prefix, copy.names, copy.follows = prefix, [], False
     copy._each = one.reads_each
     return copy

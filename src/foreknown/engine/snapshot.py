@@ -19,12 +19,14 @@ class Capacity:
         max_rows: rows of logits of the largest step.
         n_blocks: of state, of 16 tokens.
         context: tokens of the longest sequence.
+        tails: whether a block that is not full can be shared, by a copy.
     """
 
     max_tokens: int
     max_rows: int
     n_blocks: int
     context: int
+    tails: bool = True
 
 
 @dataclass(frozen=True)

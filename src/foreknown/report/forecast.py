@@ -163,7 +163,8 @@ def step_price(model: Artifact | PlannedModel, machine: Machine) -> StepPrice:
 def capacity(model: PlannedModel, sequences: int) -> Capacity:
     """What a program holds that is loaded for so many sequences of full context."""
     sizes = model.sizes
-    return Capacity(sizes.max_tokens, sizes.max_rows, sequences * model.blocks, sizes.context)
+    n_blocks = sequences * model.blocks
+    return Capacity(sizes.max_tokens, sizes.max_rows, n_blocks, sizes.context, sizes.rewindable)
 
 
 def sequences_for(model: PlannedModel, case: Case) -> int:

@@ -20,6 +20,7 @@ from foreknown.engine.snapshot import Capacity
 from foreknown.graph.batch import BLOCK_TOKENS
 from foreknown.machine import Machine
 from foreknown.plan.price import Price, StepPrice
+from foreknown.report.forecast import capacity
 from foreknown.report.provenance import provenance
 from foreknown.report.tables import Table, bytes_text, seconds_text
 from foreknown.report.timeline import Timeline, timeline
@@ -55,17 +56,11 @@ class Served:
 
 def served(model: PlannedModel, machine: Machine, sequences: int) -> Served:
     """A model with room for so many sequences of full context."""
-    sizes = model.sizes
     return Served(
         name=model.name,
         machine=machine,
         price=StepPrice(model.costs, machine),
-        capacity=Capacity(
-            max_tokens=sizes.max_tokens,
-            max_rows=sizes.max_rows,
-            n_blocks=sequences * model.blocks,
-            context=sizes.context,
-        ),
+        capacity=capacity(model, sequences),
         memory_bytes=model.memory(machine.threads, sequences).total,
         provenance=provenance(model, machine),
     )
