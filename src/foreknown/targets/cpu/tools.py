@@ -210,7 +210,7 @@ def f32_gflop_s(n_threads: int, seconds: float = 0.1) -> float:
 
 
 def int8_gop_s(n_threads: int, seconds: float = 0.1) -> float:
-    """Exact multiply-adds of codes of 8 bits with codes of 4, as two operations, in 1e9 a second."""
+    """Exact multiply-adds of codes of 8 bits and of 4, as two operations, in 1e9 a second."""
     tools = library()
     each = ctypes.c_int64.in_dll(tools, "fk_dots").value
     return _peak(lambda times: tools.fk_dot_codes(times, 3), each, n_threads, seconds)
