@@ -320,6 +320,7 @@ def test_the_way_through_a_tree_is_open_and_all_else_opens_by_keys(open_page: Op
     expect(summary).to_be_focused()
     opened.page.keyboard.press("Enter")
     tree = answer.locator(".tree")
+    expect(tree).to_be_visible()  # it is drawn once it is wanted
     assert tree.locator(".line").all_inner_texts() == [
         "The question", "First", "Second", "Worse", "Wrong",
     ]  # fmt: skip
