@@ -17,9 +17,9 @@ class Rehearsed(Progress):
 
     Attributes:
         prefix: names of the blocks that its prompt begins with; equal names, equal text.
-        follows: whether another computed its whole prompt just before it.
         names: of those, the ones that it has computed now; None: another holds the block of that
             name.
+        follows: whether another computed its whole prompt just before it.
         arrival_ns: when it was asked for.
         first_ns: when its first token came; -1: not yet.
         last_ns: when its last token came; -1: not yet.

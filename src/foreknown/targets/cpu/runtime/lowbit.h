@@ -150,8 +150,8 @@ FK_INLINE void fk_open_codes(struct fk_opened *to, const char *codes, int bits, 
     for (int j = 0; j < group * bits / 32; j++)
         for (int p = 0; p < FK_PANEL_LANES; p++) {
             const fk_u8x64 line = fk_load64(codes + ((size_t)j * FK_PANEL_LANES + (size_t)p) * 64);
-            const fk_i16x32 both = (fk_i16x32)(line ^ 128);
             if (bits == 8) {
+                const fk_i16x32 both = (fk_i16x32)(line ^ 128);
                 to->codes.wide[j][0][p] = both << 8 >> 8;
                 to->codes.wide[j][1][p] = both >> 8;
             } else {
