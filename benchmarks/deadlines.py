@@ -1,6 +1,6 @@
 """Answers by deadlines, from a server with other load: no answer later than its deadline.
 
-    deadlines.py [MODEL] [--runs 1000] [--workers 4] [--others 2] [--json]
+    deadlines.py [MODEL] [--runs 1000] [--workers 4] [--others 2] [--threads N] [--json]
 
 MODEL is an artifact or a checkpoint; without it the bundled model. Workers ask for answers by
 strategies, drawn at random, that would mostly take longer than they may: half of them have a
@@ -64,6 +64,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--others", type=int, default=2, help="who stream plain answers")
+    parser.add_argument("--threads", type=int, default=host_threads())
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     runs = measure(arguments)
@@ -77,7 +78,7 @@ def main() -> int:
 def measure(arguments: argparse.Namespace) -> list[Run]:
     """All runs, from a server of their own."""
     port = free_port()
-    command = our_command(arguments.model, port, host_threads(), [])
+    command = our_command(arguments.model, port, arguments.threads, [])
     with (
         tempfile.TemporaryDirectory() as folder,
         started("foreknown", command, port, Path(folder) / "serve.log") as server,
@@ -174,6 +175,12 @@ def show(runs: Sequence[Run]) -> None:
     for band, figures in record(runs).items():
         table.row(band, *(str(figures[name]) for name in names))
     table.print(sys.stdout)
+    for run in runs:
+        if run.is_late:
+            print(
+                f"late: {run.took_ms:.1f} of {run.deadline_ms:.1f} ms for its caller, "
+                f"{run.server_ms:.1f} for the server"
+            )
 
 
 if __name__ == "__main__":

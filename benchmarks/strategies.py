@@ -50,7 +50,9 @@ PROMPT, OUTPUT = 128, 64
 DRAFT, QUESTION, INSTRUCTION = 200, 100, 24
 """Tokens of a draft that is revised, and of what stands around it."""
 KEPT = 0.85
-"""Of a draft's tokens; the others are replaced, a run of them in each fifth of it."""
+"""Of a draft's tokens; the others are replaced."""
+CHANGES = (1, 5, 10)
+"""Runs of tokens that they are, spread evenly over the draft."""
 SEQUENCES = 24
 
 
@@ -96,8 +98,7 @@ def told(artifact: Artifact, price: StepPrice, threads: int, rounds: int) -> lis
                 "strategy": text,
                 "forecast_s": round(statistics.median(pair[0] for pair in pairs), 4),
                 "measured_s": round(statistics.median(pair[1] for pair in pairs), 4),
-                "ratio": round(statistics.median(ratios), 3),
-                "ratios": [round(ratio, 3) for ratio in ratios],
+                **_compared(ratios),
             }
         )
     return rows
@@ -134,53 +135,63 @@ def branches(artifact: Artifact, price: StepPrice, threads: int, rounds: int) ->
     return {
         "one_s": round(one, 4),
         "sixteen_s": round(many, 4),
-        "ratio": round(statistics.median(ratios), 3),
-        "ratios": [round(ratio, 3) for ratio in ratios],
+        **_compared(ratios),
     }
 
 
-def reflection(artifact: Artifact, price: StepPrice, threads: int, rounds: int) -> dict[str, Any]:
+def reflection(
+    artifact: Artifact, price: StepPrice, threads: int, rounds: int
+) -> list[dict[str, Any]]:
     """Seconds of a round of reflection and of writing its text afresh, in turn.
 
     What came before either is found computed: the question and the draft, or the question.
     """
     chance = np.random.default_rng(2)
-    found: dict[str, list[float]] = {"revised": [], "afresh": []}
-    kept = 0.0
+    found: dict[int, list[tuple[float, float]]] = {changes: [] for changes in CHANGES}
+    kept: dict[int, float] = {}
     with load_program(artifact, sequences=2, n_threads=threads).program as program:
-        for _ in range(rounds):
+        for changes in CHANGES * rounds:
             question, draft, instruction = (
                 chance.integers(5, program.vocab_size, size).astype(np.int32)
                 for size in (QUESTION, DRAFT, INSTRUCTION)
             )
-            revised = revision(draft, program.vocab_size, chance)
-            kept = float(np.mean(revised == draft))
-            before = {"revised": [question, draft], "afresh": [question]}
-            for name, parts in before.items():
+            revised = revision(draft, changes, program.vocab_size, chance)
+            kept[changes] = float(np.mean(revised == draft))
+            seconds = []
+            for parts in ([question, draft], [question]):
                 engine = Engine(program, price=price)
                 known = np.concatenate(parts)
                 _dictated(engine, known[:-1], known[-1:])
-                seconds = _dictated(engine, np.concatenate([known, instruction]), revised)
-                found[name].append(seconds)
-    ratios = [a / b for a, b in zip(found["revised"], found["afresh"], strict=True)]
+                seconds.append(_dictated(engine, np.concatenate([known, instruction]), revised))
+            found[changes].append((seconds[0], seconds[1]))
+    return [
+        {
+            "kept": round(kept[changes], 3),
+            "changes": changes,
+            "revised_s": round(statistics.median(pair[0] for pair in pairs), 4),
+            "afresh_s": round(statistics.median(pair[1] for pair in pairs), 4),
+            **_compared([revised_s / afresh_s for revised_s, afresh_s in pairs]),
+        }
+        for changes, pairs in found.items()
+    ]
+
+
+def _compared(ratios: Sequence[float]) -> dict[str, Any]:
     return {
-        "kept": round(kept, 3),
-        "revised_s": round(statistics.median(found["revised"]), 4),
-        "afresh_s": round(statistics.median(found["afresh"]), 4),
         "ratio": round(statistics.median(ratios), 3),
         "ratios": [round(ratio, 3) for ratio in ratios],
     }
 
 
 def revision(
-    draft: NDArray[np.int32], vocabulary: int, chance: np.random.Generator
+    draft: NDArray[np.int32], changes: int, vocabulary: int, chance: np.random.Generator
 ) -> NDArray[np.int32]:
-    """A draft of which a run of tokens in each fifth is replaced."""
+    """A draft of which so many runs of tokens are replaced, each within its part of it."""
     revised = draft.copy()
-    fifth = len(draft) // 5
-    replaced = round(fifth * (1 - KEPT))
-    for start in range(0, len(draft), fifth):
-        at = start + int(chance.integers(0, fifth - replaced))
+    part = len(draft) // changes
+    replaced = round(part * (1 - KEPT))
+    for start in range(0, len(draft), part):
+        at = start + int(chance.integers(0, part - replaced))
         revised[at : at + replaced] = chance.integers(5, vocabulary, replaced)
     return revised
 
@@ -207,10 +218,11 @@ def show(record: dict[str, Any]) -> None:
             f"16 branches take {one['ratio']:.2f} times as long as one "
             f"({one['sixteen_s']:.2f} and {one['one_s']:.2f} s; {one['ratios']})"
         )
-    if one := record.get("reflection"):
+    for one in record.get("reflection", ()):
         print(
-            f"a revision that keeps {one['kept']:.0%} takes {one['ratio']:.2f} of writing it "
-            f"afresh ({one['revised_s']:.2f} and {one['afresh_s']:.2f} s; {one['ratios']})"
+            f"a revision that keeps {one['kept']:.0%} and changes {one['changes']} runs of tokens "
+            f"takes {one['ratio']:.2f} of writing it afresh "
+            f"({one['revised_s']:.2f} and {one['afresh_s']:.2f} s; {one['ratios']})"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -335,15 +336,26 @@ def test_an_abandoned_generation_frees_the_blocks_of_its_drafts(repeating: Repea
     assert not engine.has_work or engine.step()
 
 
-def test_tokens_of_one_step_come_at_one_time_and_in_order(repeating: Repeating) -> None:
+@pytest.mark.parametrize(
+    ("n_requests", "most"),
+    [
+        pytest.param(1, 12, id="alone: half of the step's room, eleven drafts"),
+        pytest.param(2, 8, id="beside another: seven drafts"),
+    ],
+)
+def test_tokens_of_one_step_come_at_one_time(
+    repeating: Repeating, n_requests: int, most: int
+) -> None:
     engine = new_engine(repeating(), FREE)
-    engine.add(Request([1, 2] * 8, SamplingParams(max_tokens=60, temperature=0)))
-    n_outputs = []
+    for _ in range(n_requests):
+        engine.add(Request([1, 2] * 8, SamplingParams(max_tokens=60, temperature=0)))
+    n_outputs: list[int] = []
     while engine.has_work:
         outputs = engine.step()
-        n_outputs.append(len(outputs))
         assert len({output.time_ns for output in outputs}) == 1
-    assert max(n_outputs) == 8, "a token and seven drafts"
+        of_each = Counter(output.request_id for output in outputs)
+        n_outputs += of_each.values() if len(of_each) == n_requests else ()
+    assert max(n_outputs) == most
 
 
 def test_a_row_can_be_sampled_again_with_a_longer_history(repeating: Repeating) -> None:

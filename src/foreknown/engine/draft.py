@@ -18,6 +18,9 @@ _REVISED = 8
 """A match so long that is lost is one with a text that is being revised: where a run of at most 32
 tokens has given way to another of the same length, it goes on, worth so many tokens more."""
 
+_AWAITED = 1
+"""What a lost match is worth that may go on now; one that is found anew has two tokens or more."""
+
 _BASE = 0x1E3779B9
 _MASK = 2**30 - 1  # what Python holds in one digit
 _SQUARE = _BASE * _BASE & _MASK
@@ -28,27 +31,26 @@ class SuffixMatcher:
 
     A match that goes on is followed; where it ends, the latest places of the last 4 and of the
     last 2 tokens are looked up by their hashes. Where a long one ended and nothing else is found,
-    it goes on with the first token that is again the one in its place. Each token takes the same
-    few operations, however long the text is.
+    it goes on with the first token that is again the one in its place, which is awaited until
+    then. Each token takes the same few operations, however long the text is.
 
     Attributes:
         length: how many tokens at the end are the same as those at the match; 0 without one.
-        worth: the same, and more if the match goes on after an exchanged run.
     """
 
     __slots__ = (
-        *("_aligned", "_fours", "_next", "_pair_hashes", "_pairs", "_patience", "_tokens"),
-        *("length", "worth"),
+        *("_aligned", "_fours", "_more", "_next", "_pair_hashes", "_pairs", "_patience"),
+        *("_tokens", "length"),
     )
 
     def __init__(self, tokens: NDArray[np.int32]) -> None:
         before = tokens[:-1]
         pairs, fours = _hashes(before)
         ends = range(1, len(before) + 1)
-        self.length = self.worth = 0
+        self.length = self._more = 0
         self._next = 0  # the place after the match
         self._aligned = 0  # the place after a lost match, had it gone on
-        self._patience = 0  # for so many tokens more it may
+        self._patience = 0  # so many tokens may still be the first with which it does
         self._tokens: list[int] = before.tolist()
         self._pairs = dict(zip(pairs, ends, strict=True))  # hash of two tokens → their latest end
         self._fours = dict(zip(fours, ends, strict=True))
@@ -58,13 +60,12 @@ class SuffixMatcher:
     def extend(self, new: list[int]) -> list[tuple[int, bool]]:
         """Take more tokens; gives what each match was worth and whether it proposed the token."""
         tokens, pairs, fours = self._tokens, self._pairs, self._fours
-        length, match, more = self.length, self._next, self.worth - self.length
+        length, match, more = self.length, self._next, self._more
         aligned, patience = self._aligned, self._patience
         before, last = self._pair_hashes
         proposals = []
         for token in new:
-            if patience:
-                aligned, patience = aligned + 1, patience - 1
+            goes_on = patience > 0 and tokens[aligned] == token
             if length:
                 right = tokens[match] == token
                 proposals.append((length + more, right))
@@ -72,8 +73,10 @@ class SuffixMatcher:
                     length, match = length + 1, match + 1
                 else:
                     if length + more >= _REVISED:
-                        aligned, patience = match + 1, _LONGEST
+                        aligned, patience, goes_on = match, _LONGEST, False
                     length = match = more = 0
+            elif patience:
+                proposals.append((_AWAITED, goes_on))
             pair = ((tokens[-1] if tokens else 0) * _BASE + token) & _MASK
             four = (before * _SQUARE + pair) & _MASK
             before, last = last, pair
@@ -81,24 +84,35 @@ class SuffixMatcher:
             end = len(tokens)
             pair_end, pairs[pair] = pairs.get(pair), end
             four_end, fours[four] = fours.get(four), end
+            if patience:
+                aligned, patience = aligned + 1, patience - 1
             if length < 4:
                 for earlier in (four_end, pair_end):
                     if earlier is not None:
                         common = self._common(earlier, end)
                         if common > max(length, 1):
                             length, match, more = common, earlier, 0
-                if patience and not length and tokens[aligned - 1] == token:
+                if goes_on and not length:
                     length, match, more = self._common(aligned, end), aligned, _REVISED
         self.length, self._next, self._pair_hashes = length, match, [before, last]
-        self.worth, self._aligned, self._patience = length + more, aligned, patience
+        self._more, self._aligned, self._patience = more, aligned, patience
         return proposals
+
+    @property
+    def worth(self) -> int:
+        """As many tokens as the match is trusted for: its own; more if it goes on after an
+        exchanged run; one where that is awaited; 0 without any."""
+        return self.length + self._more if self.length else _AWAITED * (self._patience > 0)
 
     def propose(self, n_tokens: int) -> list[int]:
         """What comes next if the text goes on as it did after the match; nothing without one.
 
-        A match that reaches up to the text's end is a text that repeats itself: so does this.
+        A match that reaches up to the text's end is a text that repeats itself: so does this. Of
+        what is awaited only the first token is told: if it comes, the others are soon believed.
         """
-        if not self.length or not n_tokens:
+        if not self.length:
+            return self._tokens[self._aligned : self._aligned + min(n_tokens, self.worth)]
+        if not n_tokens:
             return []
         after = self._tokens[self._next : self._next + n_tokens]
         return (after * -(-n_tokens // len(after)))[:n_tokens]
@@ -140,7 +154,8 @@ class Drafter:
     def survival(self, n_drafts: int) -> list[float]:
         """The chances that the first 1, 2, … drafts are all right; empty if there are none."""
         worth = self.matcher.worth
-        return self.acceptance.survival(worth, n_drafts) if worth else []
+        n_told = n_drafts if self.matcher.length else min(n_drafts, worth)
+        return self.acceptance.survival(worth, n_told)
 
     def propose(self, n_drafts: int) -> list[int]:
         """The next tokens, as they were at the match."""

@@ -19,7 +19,7 @@ from foreknown.engine.chunking import Chunking
 from foreknown.engine.draft import Drafter
 from foreknown.engine.fair_turns import FairTurns
 from foreknown.engine.progress import PROMISED, UNPROMISED, Progress, SequenceState
-from foreknown.engine.speculation import MAX_DRAFTS
+from foreknown.engine.speculation import most_drafts
 from foreknown.graph.batch import BLOCK_TOKENS
 from foreknown.plan.price import StepShape
 
@@ -360,7 +360,8 @@ class Scheduler(Generic[P]):
             return
         may_run = min(self.max_running, len(self.running) + len(self.waiting))
         most = min(room.prompt_tokens // 2, room.tokens // 2, self.max_rows - may_run)
-        limits = self._draft_limits([chunks[index].sequence for index, _ in promising])
+        of_each = most_drafts(len(chunks))
+        limits = self._draft_limits([chunks[index].sequence for index, _ in promising], of_each)
         drafters = [drafter for _, drafter in promising]
         depths = speculation.depths(drafters, limits, len(chunks), max(most, 0))
         for (index, drafter), n_drafts in zip(promising, depths, strict=True):
@@ -371,14 +372,14 @@ class Scheduler(Generic[P]):
             chunks[index] = Chunk(sequence, 1, drafter.propose(n_drafts))
             room.take(n_drafts, n_drafts)
 
-    def _draft_limits(self, sequences: list[P]) -> list[int]:
+    def _draft_limits(self, sequences: list[P], most: int) -> list[int]:
         """For each sequence, drafts that neither its end nor a want of blocks makes useless.
 
         Whoever waits is waiting for blocks: then drafts get no more than what is held anyway.
         """
         limits, spare = [], 0 if self.waiting else self.blocks.n_free
         for sequence in sequences:
-            limit = min(MAX_DRAFTS, sequence.max_tokens - sequence.n_output - 1)
+            limit = min(most, sequence.max_tokens - sequence.n_output - 1)
             held = sequence.places_left
             if limit > held:
                 limit, spare = (limit, spare - 1) if spare else (held, 0)

@@ -15,8 +15,9 @@ from foreknown.engine.draft import Drafter
 from foreknown.engine.sequence import Sequence
 from foreknown.engine.step_times import StepTimes
 
-MAX_DRAFTS = 7
-"""Of one sequence in one step: with its last token, 8 rows. With 15, answers came late (log 58)."""
+MAX_DRAFTS, LONE_DRAFTS = 7, 15
+"""Of one sequence in one step, beside others and without: with its last token, 8 and 16 rows. With
+15 for each of several, answers came late (log 58)."""
 
 MARGIN = 1.05
 """Drafts must promise so many times the tokens a second of a step without: estimates err."""
@@ -25,7 +26,7 @@ LOOK_SECONDS = 40e-6
 """What a look in vain at one sequence takes, with caches full of other things."""
 ALLOWANCE = 0.003
 """Share of the time of steps without drafts that may go into looks and wrong drafts."""
-MOST_CREDIT, MOST_DEBT = 2, 4
+MOST_CREDIT, MOST_DEBT = 8, 4
 """Steps without drafts whose time may be lost after a success, or must be earned back."""
 OUTLIER = 2
 """A step with drafts that took longer than so many times what was expected counts as so many."""
@@ -122,15 +123,18 @@ class Speculation:
         least = self._least_chances.get(n_plain)
         if least is None:
             plain = self.times.seconds(n_plain)
-            numbers = (
-                *range(1, MAX_DRAFTS),
-                *range(MAX_DRAFTS, MAX_DRAFTS * n_plain + 1, MAX_DRAFTS),
-            )
+            most = most_drafts(n_plain)
+            numbers = (*range(1, most), *range(most, most * n_plain + 1, most))
             least = self._least_chances[n_plain] = min(
                 (MARGIN * self.times.seconds(n_plain + n) / plain - 1) * n_plain / n
                 for n in numbers
             )
         return least
+
+
+def most_drafts(n_plain: int) -> int:
+    """Of each sequence in a step of so many tokens without drafts."""
+    return LONE_DRAFTS if n_plain == 1 else MAX_DRAFTS
 
 
 def choose_depths(
