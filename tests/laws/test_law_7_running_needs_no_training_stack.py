@@ -46,6 +46,12 @@ sys.stderr = Heard()
 """
 
 
+ONE_ROUND = """
+import foreknown.report.calibration as calibration
+calibration.FEWEST_ROUNDS = calibration.MOST_ROUNDS = 1
+"""
+
+
 def in_a_fresh_process(
     words: list[str], artifact: Path, typed: str = "", before: str = "", **environment: str
 ) -> tuple[set[str], float]:
@@ -90,7 +96,8 @@ def test_no_training_stack(words: list[str], tiny_artifact: Path) -> None:
 
 def test_calibrating_needs_none(tiny_artifact: Path, own_cache: Path) -> None:
     words = ["calibrate", "--threads", "1"]
-    modules, _ = in_a_fresh_process(words, tiny_artifact, FOREKNOWN_CACHE=str(own_cache))
+    cache = str(own_cache)
+    modules, _ = in_a_fresh_process(words, tiny_artifact, before=ONE_ROUND, FOREKNOWN_CACHE=cache)
     assert not modules & TRAINING_STACK
     found = read_machine(own_cache / "machines" / "host-1.toml")
     assert (found.threads, found.barrier_us) == (1, 0)

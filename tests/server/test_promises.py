@@ -199,19 +199,23 @@ def test_what_would_break_other_s_promises_is_refused_at_once(
     tight = _tightest(served, body)
 
     def fill() -> None:
-        whole.append(served.post("/v1/completions", {**body, "deadline_ms": tight}))
+        for times in (1.0, 1.25, 1.5):  # a busier machine promises less than a moment before
+            request = {**body, "deadline_ms": round(times * tight, 3)}
+            whole.append(served.post("/v1/completions", request))
+            if whole[-1].status_code == 200:
+                return
 
     filling = threading.Thread(target=fill)
     filling.start()
     while not served.engine()["running"]:
-        pass
+        assert filling.is_alive(), whole[-1].text
     wanted = {"deadline_ms": round(alone["total_ms"] * 1.6 + 80, 3)}
     refused = {}
     for path in GENERATING:
         refused[path] = served.post(path, asking(path, LONG, **wanted))
     filling.join()
-    assert whole[0].status_code == 200, whole[0].text
-    assert told_of(whole[0].json())["promise"]["total_ms"] == round(tight, 3)
+    assert whole[-1].status_code == 200, whole[-1].text
+    assert told_of(whole[-1].json())["promise"]["total_ms"] >= round(tight, 3)
     for path, response in refused.items():
         if response.status_code == 200:
             continue  # there was room after all: these end early, all of them
@@ -259,10 +263,10 @@ def test_where_nothing_is_promised_objectives_are_refused(serve: Callable[..., S
 def test_a_machine_that_was_never_calibrated_is_said_to_be_an_estimate(
     serve: Callable[..., Served], tmp_path: Path
 ) -> None:
-    served = serve(FOREKNOWN_CACHE=str(tmp_path))
+    served = serve("--threads", "1", FOREKNOWN_CACHE=str(tmp_path))
     found = served.post("/v1/forecast", {"prompt_tokens": 5, "max_tokens": 5}).json()
     assert found["basis"]["estimated"] is True
-    assert [line for line in served.log if "foreknown calibrate" in line]
+    assert [line for line in served.log if "foreknown calibrate --threads 1 " in line]
     promised = served.post(TAKING[0], asking(TAKING[0], deadline_ms=EASY_MS)).json()
     assert told_of(promised)["kept"] is True, "promises are made all the same"
 

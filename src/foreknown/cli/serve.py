@@ -145,9 +145,10 @@ def run(args: argparse.Namespace) -> int:
     names = ", ".join(service.models)
     print(f"serving {names} at http://{host}:{port}", file=sys.stderr, flush=True)
     if any(model.price is not None and model.price.machine.estimated for model in models):
+        command = f"foreknown calibrate{f' --threads {args.threads}' if args.threads else ''}"
         print(
-            "promises and forecasts rest on an estimate of this machine: foreknown calibrate "
-            "makes them sharp",
+            f"promises and forecasts rest on an estimate of this machine: {command} makes them "
+            "sharp",
             file=sys.stderr,
         )
     if open_to_all:
