@@ -194,7 +194,7 @@ def under_loads(
             tell(f"load {load:g}, {name}: {row['met']} of {row['offered']} as they were wanted")
             for one in row["latest"]:
                 tell(f"  broken by {one['late_ms']:.1f} ms: {json.dumps(one)}")
-            asyncio.run(until_idle(ours))
+            asyncio.run(until_quiet(server))
     return {
         "trace": str(arguments.trace),
         "length_factor": round(factor, 4),
@@ -255,15 +255,14 @@ def wish(chance: random.Random, alone: dict[str, float], n_output: int) -> dict[
     return first | (pace if n_output > 1 else {})
 
 
-async def until_idle(server: Server) -> None:
-    """Wait until nothing runs: those who left are gone from its blocks soon."""
-    for _ in range(3000):
-        response = await ask(server.port, b"GET /engine HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
-        model = response.json()["models"][0]
-        if model["running"] == model["waiting"] == 0:
+async def until_quiet(server: Server) -> None:
+    """Wait until its process rests: those who left are gone from it soon, or answered in vain."""
+    for _ in range(300):
+        before_s = server.processor_s()
+        await asyncio.sleep(0.2)
+        if server.processor_s() - before_s < 0.02:
             return
-        await asyncio.sleep(0.02)
-    raise ServerFailed("it is still busy a minute after everybody left")
+    raise ServerFailed(f"{server.system} is still busy a minute after everybody left")
 
 
 def claims(rows: Sequence[dict[str, Any]]) -> dict[str, bool]:
