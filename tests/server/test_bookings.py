@@ -202,7 +202,7 @@ def test_of_several_prompts_all_are_promised_or_none() -> None:
     engine = Booking()
 
     async def body(thread: EngineThread, metrics: Metrics) -> None:
-        many = [prompt(1, 10**6) for _ in range(ROOM + 1)]
+        many = [prompt(1, 2) for _ in range(ROOM + 1)]
         with pytest.raises(Refusal, match="the earliest that could be"):
             generation(engine, thread, metrics, many, Objective(ttft_ms=9)).start()
         assert engine.booked == {}
@@ -213,27 +213,10 @@ def test_of_several_prompts_all_are_promised_or_none() -> None:
             "foreknown": {"promise": {"ttft_ms": 60_000.0, "tpot_ms": None, "total_ms": None}}
         }
         asked.close()
-        while thread.n_queued(0) or engine.booked:
-            await asyncio.sleep(0.001)
+        assert engine.booked == {}
 
     told = running(engine, body).promises("m")
     assert told == {"made": 1, "kept": 0, "broken": 0, "aborted": 1, "refused": 1}
-
-
-def test_what_is_promised_is_queued_before_anybody_reads() -> None:
-    engine = Booking()
-
-    async def body(thread: EngineThread, metrics: Metrics) -> None:
-        objectives = (Objective(ttft_ms=60_000), None)
-        asked = [generation(engine, thread, metrics, [prompt(1, 3)], o).start() for o in objectives]
-        while thread.n_queued(0) > 1:
-            await asyncio.sleep(0.001)
-        assert thread.n_queued(0) == 1, "what is promised nothing waits for its reader"
-        for one in asked:
-            one.close()
-        assert thread.n_queued(0) == 0
-
-    running(engine, body)
 
 
 async def until_broken(asked: Generation) -> None:

@@ -40,11 +40,10 @@ class Generation:
     _end: End | None = None
 
     def start(self) -> Generation:
-        """Have the requests checked, and an objective reserved.
+        """Have the requests checked, and an objective reserved; they are queued when somebody
+        iterates.
 
-        What is promised something is queued at once: there may be much between this and the first
-        who iterates. All else is queued then, so that a stream's beginning is on its way before
-        the engine takes all processors.
+        So a stream's beginning is on its way before the engine takes all processors.
 
         Raises:
             RequestError: the engine does not take them.
@@ -58,14 +57,7 @@ class Generation:
         self._places = {name: place for place, name in enumerate(self._feed.ids)}
         self._last_ns = [self._start_ns] * self._n_left
         self._n_tokens = [0] * self._n_left
-        if self.wanted.objective is not None:
-            self._submit(self._feed)
         return self
-
-    def _submit(self, feed: Feed) -> None:
-        if not self._submitted:
-            self._submitted = True
-            self.thread.submit(self.model.index, feed)
 
     def _prepared(self) -> Feed:
         """A feed, with its account if anything is to be told."""
@@ -134,7 +126,8 @@ class Generation:
             Refusal: a sample ended in an error, or was cut off because the server stops.
         """
         assert self._feed is not None
-        self._submit(self._feed)
+        self._submitted = True
+        self.thread.submit(self.model.index, self._feed)
         while self._n_left:
             news = [(self._places[o.request_id], o) for o in await self._feed.next()]
             for place, output in news:

@@ -100,7 +100,9 @@ class Rounds:
     async def _play(self) -> None:
         course = self._course
         while course.choice is None:
-            self._submit()
+            if self._feed is not None:
+                self._submitted = True
+                self._thread.submit(self._index, self._feed)
             has_come = self._feed is None  # there was no room for any of it
             while not has_come:
                 assert self._feed is not None
@@ -139,13 +141,6 @@ class Rounds:
         names = [name for one in requests for name in answer_ids(one, one.id)]
         self._names = dict(zip(self._feed.ids, names, strict=True))
         self._submitted = False
-        if objective is not None:  # what is promised waits for nobody
-            self._submit()
-
-    def _submit(self) -> None:
-        if self._feed is not None and not self._submitted:
-            self._submitted = True
-            self._thread.submit(self._index, self._feed)
 
     def _renamed(self, outputs: Sequence[Output]) -> list[Output]:
         """The engine's outputs under the names that the course gave.
