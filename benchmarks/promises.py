@@ -9,8 +9,9 @@ can do is measured before, with as many users as it has sequences, who ask again
 caller has an objective: either a deadline, 1.5 to 6 times what its request takes alone as
 /v1/forecast tells it, or a time to first token and a pace, likewise.
 
-Each load is put on our server with promises; on the same server by callers who do not say what they
-want, so that nobody is refused and all are served in fair turns; and, with --peer, on llama.cpp's.
+All loads are put on our server with promises; then on the same server by callers who do not say
+what they want, so that nobody is refused and all are served in fair turns; and, with --peer, on
+llama.cpp's.
 Goodput is what came as it was wanted, by the callers' own clocks, for each second in which callers
 came. --decision: what it takes to decide, with 64 active requests.
 
@@ -172,20 +173,17 @@ def under_loads(
         closed_loop(ours, some[::-1], arguments.sequences, arguments.seconds / 2)
     )
     tell(f"capacity: {requests_s:.2f} requests and {tok_s:.0f} tokens a second")
+    crowds = [
+        crowd(ours, load, load * requests_s, lengths, vocabulary, arguments)
+        for load in arguments.loads
+    ]
     rows = []
-    for load in arguments.loads:
-        chance = random.Random(f"{arguments.seed} {load}")
-        times_s = poisson_s(chance, load * requests_s, arguments.seconds)
-        drawn = [lengths[chance.randrange(len(lengths))] for _ in times_s]
-        alone = asyncio.run(forecasts(ours, sorted(set(drawn))))
-        callers = [
-            Caller(Question(random_prompt(chance, n, vocabulary), m), wish(chance, alone[n, m], m))
-            for n, m in drawn
-        ]
-        longest_s = max(max(c.objective.values()) for c in callers if c.objective) / 1e3
-        for name, server in servers:
+    for name, server in servers:  # a peer goes on with what nobody waits for: it comes last
+        for load, callers, times_s in crowds:
+            longest_s = max(max(c.objective.values()) for c in callers if c.objective) / 1e3
+            patience_s = PATIENCE * longest_s + 1
             seen = asyncio.run(
-                open_loop(server, callers, times_s, PATIENCE * longest_s + 1, says_so=name == OURS)
+                open_loop(server, callers, times_s, patience_s, says_so=name == OURS)
             )
             row = {"load": load, "system": name, **figures(seen, arguments.seconds)}
             if name != LLAMA:
@@ -194,7 +192,8 @@ def under_loads(
             tell(f"load {load:g}, {name}: {row['met']} of {row['offered']} as they were wanted")
             for one in row["latest"]:
                 tell(f"  broken by {one['late_ms']:.1f} ms: {json.dumps(one)}")
-            asyncio.run(until_quiet(server))
+            if not asyncio.run(rests(server)):
+                tell(f"  {name} is still busy a minute after everybody left")
     return {
         "trace": str(arguments.trace),
         "length_factor": round(factor, 4),
@@ -231,6 +230,26 @@ def vocabulary_of(server: Server) -> int:
     return int(message.split("(0 to ")[1].split(")")[0]) + 1
 
 
+def crowd(
+    server: Server,
+    load: float,
+    rate: float,
+    lengths: Sequence[tuple[int, int]],
+    vocabulary: int,
+    arguments: argparse.Namespace,
+) -> tuple[float, list[Caller], list[float]]:
+    """A load, who comes at it, and when: so many a second in the mean."""
+    chance = random.Random(f"{arguments.seed} {load}")
+    times_s = poisson_s(chance, rate, arguments.seconds)
+    drawn = [lengths[chance.randrange(len(lengths))] for _ in times_s]
+    alone = asyncio.run(forecasts(server, sorted(set(drawn))))
+    callers = [
+        Caller(Question(random_prompt(chance, n, vocabulary), m), wish(chance, alone[n, m], m))
+        for n, m in drawn
+    ]
+    return load, callers, times_s
+
+
 async def forecasts(
     server: Server, lengths: Sequence[tuple[int, int]]
 ) -> dict[tuple[int, int], dict[str, float]]:
@@ -255,14 +274,14 @@ def wish(chance: random.Random, alone: dict[str, float], n_output: int) -> dict[
     return first | (pace if n_output > 1 else {})
 
 
-async def until_quiet(server: Server) -> None:
-    """Wait until its process rests: those who left are gone from it soon, or answered in vain."""
+async def rests(server: Server) -> bool:
+    """Wait until its process rests, for a minute at most; whether it does."""
     for _ in range(300):
         before_s = server.processor_s()
         await asyncio.sleep(0.2)
         if server.processor_s() - before_s < 0.02:
-            return
-    raise ServerFailed(f"{server.system} is still busy a minute after everybody left")
+            return True
+    return False
 
 
 def claims(rows: Sequence[dict[str, Any]]) -> dict[str, bool]:
