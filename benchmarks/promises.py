@@ -11,9 +11,8 @@ caller has an objective: either a deadline, 1.5 to 6 times what its request take
 
 All loads are put on our server with promises; then on the same server by callers who do not say
 what they want, so that nobody is refused and all are served in fair turns; and, with --peer, on
-llama.cpp's.
-Goodput is what came as it was wanted, by the callers' own clocks, for each second in which callers
-came. --decision: what it takes to decide, with 64 active requests.
+llama.cpp's. Goodput is what came as it was wanted, by the callers' own clocks, for each second in
+which callers came. --decision: what it takes to decide, with 64 active requests.
 
 It fails (exit status 1) if fewer than 99.9 % of the promises of a load were kept, or if goodput at
 the highest load is less than 90 % of that at 1.
@@ -174,7 +173,7 @@ def under_loads(
     )
     tell(f"capacity: {requests_s:.2f} requests and {tok_s:.0f} tokens a second")
     crowds = [
-        crowd(ours, load, load * requests_s, lengths, vocabulary, arguments)
+        (load, *crowd(ours, load, load * requests_s, lengths, vocabulary, arguments))
         for load in arguments.loads
     ]
     rows = []
@@ -192,7 +191,8 @@ def under_loads(
             tell(f"load {load:g}, {name}: {row['met']} of {row['offered']} as they were wanted")
             for one in row["latest"]:
                 tell(f"  broken by {one['late_ms']:.1f} ms: {json.dumps(one)}")
-            if not asyncio.run(rests(server)):
+            asyncio.run(until_idle(ours))
+            if name == LLAMA and not asyncio.run(rests(server)):
                 tell(f"  {name} is still busy a minute after everybody left")
     return {
         "trace": str(arguments.trace),
@@ -237,8 +237,8 @@ def crowd(
     lengths: Sequence[tuple[int, int]],
     vocabulary: int,
     arguments: argparse.Namespace,
-) -> tuple[float, list[Caller], list[float]]:
-    """A load, who comes at it, and when: so many a second in the mean."""
+) -> tuple[list[Caller], list[float]]:
+    """Who comes at a load, and when: so many a second in the mean."""
     chance = random.Random(f"{arguments.seed} {load}")
     times_s = poisson_s(chance, rate, arguments.seconds)
     drawn = [lengths[chance.randrange(len(lengths))] for _ in times_s]
@@ -247,7 +247,7 @@ def crowd(
         Caller(Question(random_prompt(chance, n, vocabulary), m), wish(chance, alone[n, m], m))
         for n, m in drawn
     ]
-    return load, callers, times_s
+    return callers, times_s
 
 
 async def forecasts(
@@ -272,6 +272,17 @@ def wish(chance: random.Random, alone: dict[str, float], n_output: int) -> dict[
     pace = {"tpot_ms": round(chance.uniform(LEAST, MOST) * alone["tpot_ms"], 3)}
     first = {"ttft_ms": round(times * alone["ttft_ms"], 3)}
     return first | (pace if n_output > 1 else {})
+
+
+async def until_idle(server: Server) -> None:
+    """Wait until nothing runs: those who left are gone from its blocks soon."""
+    for _ in range(3000):
+        response = await ask(server.port, b"GET /engine HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+        model = response.json()["models"][0]
+        if model["running"] == model["waiting"] == 0:
+            return
+        await asyncio.sleep(0.02)
+    raise ServerFailed("it is still busy a minute after everybody left")
 
 
 async def rests(server: Server) -> bool:

@@ -46,6 +46,7 @@ def test_proposals_followed_the_same_tokens_before(
             )
         else:
             assert len(drafts) == found.worth <= 1
+            assert set(drafts) <= set(seen)
         for n in (2, 4):
             if occurs_before_the_end(seen, n):
                 assert found.length >= n, "the longest suffix that is looked up"
@@ -85,6 +86,7 @@ def test_a_match_is_followed_beyond_what_is_looked_up() -> None:
     assert found.length == 200
     assert found.extend([1001]) == [(200, False)]
     assert found.length == 0
+    assert found.propose(3) == text[1:2], "it is awaited"
 
 
 def test_a_revised_text_goes_on_after_an_exchanged_run() -> None:

@@ -104,18 +104,22 @@ class SuffixMatcher:
         exchanged run; one where that is awaited; 0 without any."""
         return self.length + self._more if self.length else _AWAITED * (self._patience > 0)
 
+    def n_told(self, n_tokens: int) -> int:
+        """Of so many tokens, how many are proposed; of what is awaited only the first: if it comes,
+        the others are soon believed."""
+        return n_tokens if self.length else min(n_tokens, self.worth)
+
     def propose(self, n_tokens: int) -> list[int]:
         """What comes next if the text goes on as it did after the match; nothing without one.
 
-        A match that reaches up to the text's end is a text that repeats itself: so does this. Of
-        what is awaited only the first token is told: if it comes, the others are soon believed.
+        A match that reaches up to the text's end is a text that repeats itself: so does this.
         """
-        if not self.length:
-            return self._tokens[self._aligned : self._aligned + min(n_tokens, self.worth)]
-        if not n_tokens:
+        n_told = self.n_told(n_tokens)
+        if not n_told:
             return []
-        after = self._tokens[self._next : self._next + n_tokens]
-        return (after * -(-n_tokens // len(after)))[:n_tokens]
+        start = self._next if self.length else self._aligned
+        after = self._tokens[start : start + n_told]
+        return (after * -(-n_told // len(after)))[:n_told]
 
     def _common(self, earlier: int, end: int) -> int:
         """How many tokens before two places agree; hashes alone may be equal by chance."""
@@ -153,9 +157,7 @@ class Drafter:
 
     def survival(self, n_drafts: int) -> list[float]:
         """The chances that the first 1, 2, … drafts are all right; empty if there are none."""
-        worth = self.matcher.worth
-        n_told = n_drafts if self.matcher.length else min(n_drafts, worth)
-        return self.acceptance.survival(worth, n_told)
+        return self.acceptance.survival(self.matcher.worth, self.matcher.n_told(n_drafts))
 
     def propose(self, n_drafts: int) -> list[int]:
         """The next tokens, as they were at the match."""
