@@ -66,7 +66,7 @@ FK_INLINE void fk_store_panel(float *y, const fk_f32x16 *total, int outputs) {
 }
 
 /* One panel against `tokens` rows. bits, group and tokens are constants where it is called.
- * `next` is the panel to come if it should be asked for now, else null: with few rows the
+ * `next` is a panel to come from memory if it should be asked for now, else null: with few rows the
  * processor fetches ahead by itself; with many it is busy for too long to keep its stream. */
 FK_INLINE void fk_lowbit_tile(const char *panel, int bits, int group, struct fk_codes x, float *y,
                               size_t y_stride, int groups, int outputs, int tokens,
@@ -264,11 +264,12 @@ FK_INLINE void fk_lowbit(const char *w, int bits, int group, fk_tile_function *c
                         (const float *)(const void *)((const char *)x.scales + skip),
                         (const int32_t *)(const void *)((const char *)x.starts + skip), x.stride};
                     const char *panel = w + (size_t)p * panel_bytes;
-                    const int ask = by_panel && tokens > FK_FEW_ROWS && j == pieces - 1 && p + 1 < end;
+                    const int ahead = by_panel ? 1 : block; /* what the last tile leaves, the next takes */
+                    const int ask = tokens > FK_FEW_ROWS && j == pieces - 1 && p + ahead < last;
                     tiles[rows < FK_TILES ? rows - 1 : FK_TILES - 1](
                         panel, own, y + (size_t)from * y_stride + p * FK_PANEL_ROWS, y_stride,
                         width / group, outputs - p * FK_PANEL_ROWS, rows,
-                        ask ? panel + panel_bytes : NULL);
+                        ask ? panel + (size_t)ahead * panel_bytes : NULL);
                 }
     }
 }
