@@ -56,7 +56,8 @@ _AVX512 = (*_AVX2, "avx512f", "avx512bw", "avx512dq", "avx512vl")
 _WIDE = "-mprefer-vector-width=512"
 """Compilers shy away from whole registers of AVX-512 unless told that they pay."""
 _ALONE = "-rtlib=none"
-"""Of zig: generated code calls nothing of the compiler's library, which takes six seconds to build."""
+"""Of zig: no library of the compiler's own, of which code here calls nothing; to build it takes six
+seconds."""
 _X86, _ARM = "x86_64-linux-gnu.2.28", "aarch64-linux-gnu.2.28"
 TARGETS = {
     t.name: t
