@@ -80,11 +80,21 @@ def test_a_stall_is_covered_by_itself() -> None:
     work(drift, 5)
     drift.observe(0.01, 0.06)
     work(drift, 3)
-    assert drift.stall_s == pytest.approx(0.05)
+    assert drift.stall_s == pytest.approx(0.06 - 0.01 * 1.05), "the margin covers the rest"
     assert not drift.has_drifted
     assert drift.ratio == pytest.approx(1.0, abs=0.01)
     work(drift, 60)  # it is long ago
     assert drift.stall_s == LEAST_STALL_S
+
+
+def test_a_long_step_that_the_margin_covers_is_no_stall() -> None:
+    drift = Drift(0.3)
+    for long in (0.25, 0.3, 0.26, 0.31):
+        work(drift, 1)
+        drift.observe(0.24, long)
+    work(drift, 1)
+    assert drift.stall_s == LEAST_STALL_S
+    assert 0.24 * drift.slowest + drift.stall_s >= 0.31
 
 
 def test_the_worst_that_was_seen_counts_from_its_end_on() -> None:
@@ -134,7 +144,7 @@ def test_a_stall_of_a_step_that_was_not_looked_at() -> None:
     drift = Drift()
     drift.observe_long(0.001, 0.03)
     work(drift, 1.1 * WINDOW_S)
-    assert drift.stall_s == pytest.approx(0.029)
+    assert drift.stall_s == pytest.approx(0.03 - 0.001 * 1.05)
     assert drift.slowest == pytest.approx(1.05)
 
 

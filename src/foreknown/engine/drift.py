@@ -4,8 +4,9 @@ Seconds are summed over windows of a quarter of a second of work. The ratio is t
 windows, measured over told. Promises add to it what the last minute shows, from a window's end on,
 since one that is broken costs more than one not made: a share, the margin, by which whole seconds
 of work were slower; and some milliseconds, the stall, that a single step or window lost beyond it
-to another tenant. The margin remembers five minutes: a machine that was slow, and is as told for
-one, will be slow again. So t seconds as told take no more than (ratio x (1 + margin)) t + stall.
+to another tenant. What the least margin covers of a step is no stall, however long it is. The
+margin remembers five minutes: a machine that was slow, and is as told for one, will be slow again.
+So t seconds as told take no more than (ratio x (1 + margin)) t + stall.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Window:
         end_s: when it ended, by the engine's clock.
         told_s: what was told of them, together.
         took_s: what they took, without the longest stall.
-        stall_s: the most that one of them took longer than they usually did.
+        stall_s: the most that one of them took longer than they usually did, least margin included.
     """
 
     end_s: float
@@ -144,8 +145,9 @@ class Drift:
     def _close_window(self, now_s: float) -> None:
         told_s, took_s = (sum(seconds) for seconds in zip(*self._steps, strict=True))
         usual = median(took / told for told, took in self._steps)
-        lost_s = max(took - usual * told for told, took in self._steps)
-        stall_s = max(lost_s, *(took - usual * told for told, took in self._long), 0.0)
+        slow = usual * (1 + self.calm[0])
+        lost_s = max(0.0, *(took - slow * told for told, took in self._steps))
+        stall_s = max(0.0, lost_s, *(took - slow * told for told, took in self._long))
         share = self._busy_s / took_s  # those that nobody took note of were like these
         self._windows.append(Window(now_s, told_s * share, self._busy_s - lost_s, stall_s))
         while self._windows[0].end_s < now_s - MEMORY_S:

@@ -166,14 +166,15 @@ class Foresight:
             one.asks = False
         return newcomers
 
-    def _snapshot(self) -> Snapshot:
-        """Where the scheduler stands when its step is done."""
+    def _snapshot(self, slower: float) -> Snapshot:
+        """Where the scheduler stands when its step is done, which takes so many times longer than
+        forecast."""
         with self._lock:
             now_ns = self._clock.now_ns()
             step = self._in_step
             if step.chunks:
-                told_s = self._price.seconds(shape_of(step.chunks)) * self._drift.ratio
-                end_ns = max(now_ns, step.start_ns + round(told_s * 1e9))
+                took_s = self._price.seconds(shape_of(step.chunks)) * slower
+                end_ns = max(now_ns, step.start_ns + round(took_s * 1e9))
             else:
                 end_ns = now_ns
             self._step_end_ns = end_ns

@@ -79,7 +79,8 @@ class PromiseBook:
         step_seconds: what a step takes, as forecast.
         chunking: the engine's own.
         drift: how far to trust them.
-        look: takes a snapshot of where the engine stands; a run spends it, so each has its own.
+        look: takes a snapshot of where the engine stands after the step it is in, which takes so
+            many times longer than forecast; a run spends it, so each has its own.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class PromiseBook:
         step_seconds: Callable[[StepShape], float],
         chunking: Chunking,
         drift: Drift,
-        look: Callable[[], Snapshot],
+        look: Callable[[float], Snapshot],
     ) -> None:
         self._capacity, self._step_seconds = capacity, step_seconds
         self._chunking, self._drift, self._look = chunking, drift, look
@@ -120,13 +121,14 @@ class PromiseBook:
 
     def spare_s(self) -> float:
         """Seconds by which everything that was promised may come later and still be kept."""
-        snapshot = self._look()
+        snapshot = self._look(self._drift.slowest)
         allowance_s = self._allowance_s(len(snapshot.sequences), STEPS_EARLY_OF_OTHERS)
         return -_late_s(self._run(snapshot, _promised(snapshot)), allowance_s)
 
     def foresee(self, newcomers: Sequence[Rehearsed]) -> Foreseen:
         """What a request takes among all that run and wait, at greatest lengths."""
-        snapshot, ratio = self._look(), self._drift.ratio
+        ratio = self._drift.ratio
+        snapshot = self._look(ratio)
         copies = [one.again() for one in newcomers]
         self._run(snapshot, snapshot.sequences, copies, slower=ratio)
         return self._foreseen(copies, self._alone(newcomers, ratio))
@@ -138,7 +140,7 @@ class PromiseBook:
 
     def _try(self, newcomers: Sequence[Rehearsed], commitment: Commitment) -> _Trial:
         copies = [one.wanting(commitment) for one in newcomers]
-        snapshot = self._look()
+        snapshot = self._look(self._drift.slowest)
         n_running, promised = len(snapshot.sequences), _promised(snapshot)
         orders = [one.order[1] for one in promised]
         others = self._run(snapshot, promised, copies)
@@ -158,7 +160,7 @@ class PromiseBook:
             told = min((t.newcomers for t in harmless), key=lambda t: max(o.total_ms for o in t))
             earliest = self._foreseen(told, alone, allowance_ms)
         else:  # its rows would slow others too much: it could come after they have ended
-            snapshot = self._look()
+            snapshot = self._look(self._drift.slowest)
             others = self._run(snapshot, _promised(snapshot))
             begin_ns = alone[0].arrival_ns
             end_ns = max((one.last_ns for one in others), default=begin_ns)  # all may be through

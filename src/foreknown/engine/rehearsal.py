@@ -174,7 +174,8 @@ class Traffic:
             self._engine.every_mixed = self._look_again
         return self._book
 
-    def _snapshot(self) -> Snapshot:
+    def _snapshot(self, slower: float) -> Snapshot:
+        """Where it stands; no step is underway, however slow it would be."""
         return take_snapshot(self._scheduler, Rehearsed.again, now_ns=self._engine.now_ns)
 
     def _look_again(self) -> None:
