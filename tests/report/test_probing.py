@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from foreknown.machine.fit import Seen
@@ -54,6 +55,20 @@ def test_every_phase_is_seen_cold_and_cached(rounds: Rounds) -> None:
     # what the first meeting waits for is the threads' waking, and no kernel's
     first = [one for one in seen if one.cold and one.alone and one.attended == 9]
     assert len(first) < len(probe.plan.phases)
+
+
+def test_a_step_counts_as_its_own_median_and_a_phase_by_its_share(rounds: Rounds) -> None:
+    made = Rounds(rounds.probes)
+    n_phases = len(rounds.probes[0].plan.phases)
+    place = next(i for i, step in enumerate(made.steps) if step.shape.tokens == step.shape.rows > 1)
+    samples = np.tile(1000 * np.arange(1, n_phases + 1), (9, 1))
+    for number in range(6):  # most rounds are spoiled, each in another phase, and one badly
+        samples[number, number] += 10**9 if number == 1 else 500
+    made.samples[0, place, False] = list(samples)
+    seconds = np.asarray([one.seconds for one in made.seen()])
+    assert len(seconds) == n_phases
+    assert seconds.sum() == pytest.approx((1000 * n_phases * (n_phases + 1) / 2 + 500) / 1e9)
+    assert seconds / seconds[0] == pytest.approx(np.arange(1, n_phases + 1))
 
 
 def test_long_steps_are_taken_in_the_first_rounds_only(rounds: Rounds) -> None:

@@ -33,8 +33,6 @@ LONG_TOKENS, LONG_ROUNDS = 96, 3
 """Steps of so many tokens compute; they are run cold only, and in so many rounds."""
 WARM_BYTES = 12 << 20
 """What a last cache surely holds, of all that a step reads."""
-ENOUGH = 5
-"""Rounds that have a mean without the longest."""
 SETTLING = 6
 """Steps until it does."""
 FLUSH_BYTES = 80 << 20
@@ -191,15 +189,16 @@ class Rounds:
             probe.program.close()
 
     def seen(self) -> Iterator[Seen]:
-        """What phases took: shares of a step by medians over the rounds, of which neighbours spoil
-        some phases each; the step as it usually is, since what follows one another adds up so."""
+        """What phases took: their shares of a step by medians over the rounds, of which neighbours
+        spoil some; and the step by its own median, which is more than theirs together, since in
+        most rounds something is spoiled."""
         for (p, s, cold), rows in self.samples.items():
             probe, shape = self.probes[p], self.steps[s].shape
             woken = next(i for i, p in enumerate(probe.plan.phases) if p.kind != "rows")
             first = woken + 1 if cold else 0  # threads that had gone to sleep are the engine's cost
             taken = np.stack(rows)[:, first:] / 1e9
             medians = np.median(taken, 0)
-            seconds = medians * (_usual(taken.sum(1)) / medians.sum())
+            seconds = medians * (np.median(taken.sum(1)) / medians.sum())
             alone = is_alone(probe.plan, shape, probe.program.n_threads)
             for phase, one in zip(probe.plan.phases[first:], seconds, strict=True):
                 per_row = phase.rows.value == "R"
@@ -214,14 +213,6 @@ class Rounds:
                     cold,
                     float(one),
                 )
-
-
-def _usual(seconds: NDArray[np.float64]) -> float:
-    """The mean without the longest eighth; of few, the median."""
-    n = len(seconds)
-    if n < ENOUGH:
-        return float(np.median(seconds))
-    return float(np.sort(seconds)[: n - max(n // 8, 1)].mean())
 
 
 def is_alone(plan: Plan, shape: StepShape, n_threads: int) -> bool:
