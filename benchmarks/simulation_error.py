@@ -6,6 +6,8 @@ Ten minutes of a trace, its lengths scaled by --length and its rate by --rate: i
 so that the machine will be busy for --busy of the time, which the virtual clock finds out before
 anything runs. Prompts are random, so nothing is cached and nothing can be guessed ahead; answers
 have the trace's lengths. The real engine has the process to itself and no server around it.
+"Drift known" is simulated once more, as if all steps had been told to take as many times longer as
+all of them together took: what is left is the scheduler's part, and the speed's changes meanwhile.
 
 It fails (exit status 1) if a percentile of time to first token or of total time is off by more than
 10 %. Calibrate the machine before (foreknown calibrate), or the numbers are an estimate's.
@@ -18,6 +20,7 @@ import json
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,7 @@ from foreknown.artifact.loading import load_program
 from foreknown.artifact.planned import planned_artifact
 from foreknown.engine import Engine, Request, SamplingParams
 from foreknown.errors import ForeknownError
+from foreknown.plan.price import Price, StepShape
 from foreknown.report.host import host_threads, known_host
 from foreknown.report.plots import BLUE, RED, check_plot, drawn, in_decades
 from foreknown.report.simulation import PERCENTILES, Simulation, e2e_ms, served, simulate, ttft_ms
@@ -106,16 +110,18 @@ def measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], Simulation, 
     )
     loaded = load_program(artifact, sequences=arguments.sequences, n_threads=arguments.threads)
     with loaded.program as program:
-        noted = NotedSteps(program) if arguments.steps else None
-        engine = Engine(noted or program, speculate=False, price=host.price, margin=machine.margin)
+        noted = NotedSteps(program)
+        engine = Engine(noted, speculate=False, price=host.price, margin=machine.margin)
         warm_up(engine, program.vocab_size)
-        if noted:
-            noted.shapes.clear()
+        noted.shapes.clear()
         replayed = replay(
             engine, simulation.traffic.arrivals, program.vocab_size, arguments.seed, tell_tenths
         )
     wanted = [arrival.n_output for arrival in simulation.traffic.arrivals]
     assert replayed.n_output == wanted, "an answer has not the length that was simulated"
+    told_s = sum(map(host.price.seconds, noted.shapes))
+    drift = replayed.busy_s / told_s
+    paced = simulate(replace(host, price=Slower(host.price, drift)), simulation.traffic)
     record = {
         "model": artifact.directory.name,
         "weights": artifact.manifest.weights,
@@ -129,11 +135,23 @@ def measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], Simulation, 
             "minutes": arguments.minutes,
         },
         "sequences": arguments.sequences,
-        **compare(simulation, replayed),
+        "drift": round(drift, 4),
+        **compare(simulation, paced, replayed),
     }
-    if noted:
+    if arguments.steps:
         record["steps"] = by_kind(noted.shapes, replayed.steps_s, host.price)
     return record, simulation, replayed
+
+
+@dataclass(frozen=True)
+class Slower:
+    """A price of steps that take so many times longer."""
+
+    price: Price
+    ratio: float
+
+    def seconds(self, step: StepShape) -> float:
+        return self.ratio * self.price.seconds(step)
 
 
 def named_artifact(arguments: argparse.Namespace) -> Artifact:
@@ -171,24 +189,31 @@ def warm_up(engine: Engine, vocabulary: int) -> None:
         pass
 
 
-def compare(simulation: Simulation, replayed: Replayed) -> dict[str, Any]:
-    """Percentiles of both and their ratios."""
-    outcomes = simulation.rehearsal.outcomes
-    quantities = (
-        ("first token", [ttft_ms(one) for one in outcomes], replayed.ttft_ms),
-        ("total", [e2e_ms(one) for one in outcomes], replayed.e2e_ms),
-    )
+def compare(simulation: Simulation, paced: Simulation, replayed: Replayed) -> dict[str, Any]:
+    """Percentiles of all and their ratios.
+
+    Args:
+        paced: with the drift known.
+    """
     rows = []
-    for name, told, took in quantities:
-        pairs = zip(np.percentile(told, PERCENTILES), np.percentile(took, PERCENTILES), strict=True)
-        for share, (simulated, measured) in zip(PERCENTILES, pairs, strict=True):
+    for name, of, took in (
+        ("first token", ttft_ms, replayed.ttft_ms),
+        ("total", e2e_ms, replayed.e2e_ms),
+    ):
+        simulated, known = (
+            np.percentile([of(one) for one in each.rehearsal.outcomes], PERCENTILES)
+            for each in (simulation, paced)
+        )
+        measured = np.percentile(took, PERCENTILES)
+        for place, share in enumerate(PERCENTILES):
             rows.append(
                 {
                     "quantity": name,
                     "percentile": share,
-                    "simulated_ms": round(float(simulated), 3),
-                    "measured_ms": round(float(measured), 3),
-                    "ratio": round(float(simulated / measured), 4),
+                    "simulated_ms": round(float(simulated[place]), 3),
+                    "measured_ms": round(float(measured[place]), 3),
+                    "ratio": round(float(simulated[place] / measured[place]), 4),
+                    "drift known": round(float(known[place] / measured[place]), 4),
                 }
             )
     record = simulation.record
@@ -234,10 +259,11 @@ def print_record(record: dict[str, Any]) -> None:
             f"{row['simulated_ms']:,.1f}",
             f"{row['measured_ms']:,.1f}",
             f"{row['ratio']:.3f}",
+            f"{row['drift known']:.3f}",
         ]
         for row in record["rows"]
     ]
-    print(markdown(("ms", "simulated", "measured", "ratio"), rows))
+    print(markdown(("ms", "simulated", "measured", "ratio", "drift known"), rows))
     if "steps" in record:
         kinds = [
             [row["steps"], str(row["n"]), *(f"{row[x]:.3f}" for x in ("told_s", "took_s", "ratio"))]
@@ -247,7 +273,8 @@ def print_record(record: dict[str, Any]) -> None:
     busy, seconds = record["busy_s"], record["seconds"]
     print(
         f"busy: {busy['simulated']:.1f} s simulated, {busy['measured']:.1f} s measured, ratio "
-        f"{busy['simulated'] / busy['measured']:.3f}; {seconds['simulated']:.0f} s simulated in "
+        f"{busy['simulated'] / busy['measured']:.3f}; steps took {record['drift']:.3f} times what "
+        f"was told; {seconds['simulated']:.0f} s simulated in "
         f"{seconds['to simulate']:.2f} s; every percentile within {WITHIN:.0%}: "
         f"{'yes' if record['within'] else 'NO'}"
     )

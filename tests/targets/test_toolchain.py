@@ -129,6 +129,14 @@ def test_source_that_the_compiler_refuses(empty_cache: Path) -> None:
     assert not list((empty_cache / "objects").iterdir())
 
 
+def test_a_call_of_what_no_library_here_has_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FOREKNOWN_CC", raising=False)
+    source = "void divide(__int128 *a, const __int128 *b) { *a /= *b; }"
+    with pytest.raises(ToolchainError, match="refused the generated source") as raised:
+        cached_shared_object(source, find_target("host"))
+    assert "__divti3" in raised.value.where
+
+
 def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "file"
     file.write_text("")

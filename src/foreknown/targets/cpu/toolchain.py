@@ -55,9 +55,9 @@ _AVX2 = ("avx2", "fma", "f16c", "bmi2")
 _AVX512 = (*_AVX2, "avx512f", "avx512bw", "avx512dq", "avx512vl")
 _WIDE = "-mprefer-vector-width=512"
 """Compilers shy away from whole registers of AVX-512 unless told that they pay."""
-_ALONE = "-rtlib=none"
-"""Of zig: no library of the compiler's own, of which code here calls nothing; to build it takes six
-seconds."""
+_ALONE = ("-rtlib=none", "-Wl,-z,defs")
+"""Of zig: without its own library, which takes six seconds to build. Code here calls nothing of it,
+or is refused."""
 _X86, _ARM = "x86_64-linux-gnu.2.28", "aarch64-linux-gnu.2.28"
 TARGETS = {
     t.name: t
@@ -138,8 +138,8 @@ def compiler(target: Target) -> list[str]:
             remedy="pip install 'foreknown[compile]', or set FOREKNOWN_CC=gcc",
         ) from None
     zig = str(Path(ziglang.__file__).parent / "zig")
-    goal = ("-target", target.triple, f"-mcpu={target.cpu}", _ALONE)
-    return [zig, "cc", *goal, *target.tuning, *FLAGS]
+    goal = ("-target", target.triple, f"-mcpu={target.cpu}")
+    return [zig, "cc", *goal, *_ALONE, *target.tuning, *FLAGS]
 
 
 def cache_directory() -> Path:
