@@ -131,7 +131,8 @@ def test_source_that_the_compiler_refuses(empty_cache: Path) -> None:
 
 def test_a_call_of_what_no_library_here_has_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FOREKNOWN_CC", raising=False)
-    source = "void divide(__int128 *a, const __int128 *b) { *a /= *b; }"
+    seen = '__attribute__((visibility("default")))'
+    source = f"{seen} void divide(__int128 *a, const __int128 *b) {{ *a /= *b; }}"
     with pytest.raises(ToolchainError, match="refused the generated source") as raised:
         cached_shared_object(source, find_target("host"))
     assert "__divti3" in raised.value.where
