@@ -247,7 +247,7 @@ class Engine:
     def step(self) -> list[Output]:
         """Run one step; the tokens it gave, in scheduling order."""
         start_ns = self.clock.now_ns()
-        if self._foresight is not None:
+        if self._foresight is not None and self.scheduler.has_promised:
             self._foresight.look_again(start_ns)
         with self._lock:
             chunks = self.scheduler.schedule(start_ns)

@@ -131,6 +131,7 @@ class Traffic:
         self._engine = VirtualEngine(self._scheduler, blocks, price.seconds)
         self._terms = (capacity, price.seconds, chunking, Drift.told(margin))
         self._book: PromiseBook | None = None
+        self._asked_ns = 0
         self._came: list[tuple[Arrival, Rehearsed | None]] = []
 
     def take(self, number: int, arrival: Arrival) -> None:
@@ -138,6 +139,7 @@ class Traffic:
         self._engine.run(arrival.time_ns)
         one = _rehearsed(number, arrival)
         if arrival.objective is not None:
+            self._asked_ns = arrival.time_ns
             try:
                 granted = self._promises().commit((one,), arrival.objective)
             except NotPromised:
@@ -175,10 +177,14 @@ class Traffic:
         return self._book
 
     def _snapshot(self, slower: float) -> Snapshot:
-        """Where it stands; no step is underway, however slow it would be."""
-        return take_snapshot(self._scheduler, Rehearsed.again, now_ns=self._engine.now_ns)
+        """Where it stands after the step that was underway when it was asked, if it is so slow."""
+        engine = self._engine
+        is_underway = engine.now_ns > self._asked_ns
+        late_ns = round((slower - 1) * engine.step_ns) if is_underway else 0
+        return take_snapshot(self._scheduler, Rehearsed.again, now_ns=engine.now_ns + late_ns)
 
     def _look_again(self) -> None:
+        self._asked_ns = self._engine.now_ns
         self._scheduler.spare_s = self._promises().spare_s()
 
 

@@ -168,13 +168,15 @@ class Scheduler(Generic[P]):
     @property
     def has_promised(self) -> bool:
         """Whether anybody here was promised a time."""
-        return any(queue[0].is_promised for queue in (self.running, self.waiting) if queue)
+        running, waiting = self.running, self.waiting
+        return bool((running and running[0].is_promised) or (waiting and waiting[0].is_promised))
 
     @property
     def is_mixed(self) -> bool:
         """Whether some were promised a time and others were not."""
-        return self.has_promised and any(
-            not queue[-1].is_promised for queue in (self.running, self.waiting) if queue
+        running, waiting = self.running, self.waiting
+        return self.has_promised and bool(
+            (running and not running[-1].is_promised) or (waiting and not waiting[-1].is_promised)
         )
 
     def settle(self) -> None:

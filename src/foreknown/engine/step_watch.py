@@ -10,7 +10,7 @@ from foreknown.engine.clock import ClockWatch
 from foreknown.engine.drift import LEAST_STALL_S, Drift
 from foreknown.plan.price import Price
 
-LOOK_EVERY_NS = 2_000_000
+LOOK_EVERY_NS = 16_000_000
 """Steps are compared with what was told of them so often at most: to look takes time, too."""
 LONG_NS = round(LEAST_STALL_S * 1e9)
 """A step that took longer is looked at in any case, even if only when it is over."""
@@ -35,7 +35,10 @@ class StepWatch:
         if self._price is None:
             return
         if self._chunks:
-            self._end(self._price, start_ns)
+            took_ns = start_ns - self._start_ns
+            self._busy_ns += took_ns
+            if self._told_s or took_ns > LONG_NS:
+                self._tell(self._price, took_ns / 1e9, start_ns / 1e9)
         self._chunks, self._start_ns, self._told_s = chunks, start_ns, 0.0
         if chunks and start_ns >= self._next_look_ns:
             self._next_look_ns = start_ns + LOOK_EVERY_NS
@@ -47,12 +50,10 @@ class StepWatch:
         """Nobody waits for the next step, so when it begins tells nothing of this one."""
         self._chunks = ()
 
-    def _end(self, price: Price, now_ns: int) -> None:
-        took_ns = now_ns - self._start_ns
-        self._busy_ns += took_ns
+    def _tell(self, price: Price, took_s: float, now_s: float) -> None:
+        """Show the drift a step that is over."""
         if self._told_s:
-            took_s, busy_s = took_ns / 1e9, self._busy_ns / 1e9
-            self._drift.observe(self._told_s, took_s, busy_s, now_ns / 1e9)
+            self._drift.observe(self._told_s, took_s, self._busy_ns / 1e9, now_s)
             self._busy_ns = 0
-        elif took_ns > LONG_NS:  # told with contexts that are a step longer, for want of better
-            self._drift.observe_long(price.seconds(shape_of(self._chunks)), took_ns / 1e9)
+        else:  # told with contexts that are a step longer, for want of better
+            self._drift.observe_long(price.seconds(shape_of(self._chunks)), took_s)

@@ -39,6 +39,7 @@ class VirtualEngine:
     Attributes:
         every_mixed: what to do after a leap in which some lived on time to spare.
         now_ns: the virtual time.
+        step_ns: what the step took that has just ended; 0: nothing ran.
         busy_ns: of it, in steps.
         n_steps: that were taken.
     """
@@ -53,7 +54,7 @@ class VirtualEngine:
     ) -> None:
         self.scheduler, self.blocks = scheduler, blocks
         self.now_ns = now_ns
-        self.busy_ns = self.n_steps = 0
+        self.step_ns = self.busy_ns = self.n_steps = 0
         self.every_mixed: Callable[[], None] = _nothing
         self._step_seconds, self._grain = step_seconds, grain
 
@@ -73,8 +74,8 @@ class VirtualEngine:
     def run(self, until_ns: int = FOREVER_NS) -> None:
         """Take steps until nothing is left to do, or to the end of the step at that time."""
         self.ends_by(until_ns)
-        if until_ns != FOREVER_NS:
-            self.now_ns = max(self.now_ns, until_ns)
+        if until_ns != FOREVER_NS and until_ns > self.now_ns:
+            self.now_ns, self.step_ns = until_ns, 0
 
     def _leap(self, until_ns: int) -> None:
         spare_s = self.scheduler.spare_s
@@ -105,6 +106,7 @@ class VirtualEngine:
             seconds = self._step_seconds(later)
         start_ns, step_ns = self.now_ns, seconds * 1e9
         self.now_ns = start_ns + max(round(n_steps * step_ns), 1)
+        self.step_ns = round(step_ns)
         self.busy_ns += self.now_ns - start_ns
         self.n_steps += n_steps
         self._advance(chunks, n_steps, start_ns, step_ns)
