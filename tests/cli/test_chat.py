@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from foreknown.checkpoint import ChatTemplate
-from foreknown.engine import Engine
+from foreknown.engine import Engine, warming
 
 Foreknown = Callable[..., Any]
 
@@ -91,6 +91,9 @@ def press_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
             return step(self)
 
         monkeypatch.setattr(Engine, "step", interrupted)
+        monkeypatch.setattr(
+            warming, "warm_up", lambda program, price: 0
+        )  # its steps are not counted
 
     return press
 

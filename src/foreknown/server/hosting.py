@@ -12,6 +12,7 @@ from foreknown.artifact.loading import MemoryPlan, available_bytes, load_program
 from foreknown.checkpoint import open_checkpoint
 from foreknown.engine import Engine
 from foreknown.engine.drift import MARGIN
+from foreknown.engine.warming import warm_up
 from foreknown.errors import ArtifactError, DoesNotFit
 from foreknown.graph.batch import BLOCK_TOKENS
 from foreknown.plan.price import StepPrice
@@ -106,6 +107,8 @@ def _load(wanted: Wanted, index: int, n_threads: int) -> ServedModel:
         price=wanted.price,
         margin=MARGIN if wanted.price is None else wanted.price.machine.margin,
     )
+    if wanted.price is not None:
+        warm_up(loaded.program, wanted.price)
     compiled_s = int(artifact.directory.stat().st_mtime)
     return ServedModel(
         wanted.name, index, artifact, loaded, checkpoint, engine, form, compiled_s, wanted.price
