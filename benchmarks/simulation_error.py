@@ -20,7 +20,7 @@ import json
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +36,12 @@ from foreknown.artifact.loading import load_program
 from foreknown.artifact.planned import planned_artifact
 from foreknown.engine import Engine, Request, SamplingParams
 from foreknown.errors import ForeknownError
-from foreknown.plan.price import Price, StepShape
 from foreknown.report.host import host_threads, known_host
 from foreknown.report.plots import BLUE, RED, check_plot, drawn, in_decades
 from foreknown.report.simulation import PERCENTILES, Simulation, e2e_ms, served, simulate, ttft_ms
 from foreknown.report.traces import Trace, read_trace
 from foreknown.report.traffic import Scale, traffic
+from foreknown.strategies.cost import NOBODY, Beside
 
 TRACE = Path("../shared/data/traces/azure_conv_2023.csv")
 WITHIN = 0.10
@@ -121,7 +121,7 @@ def measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], Simulation, 
     assert replayed.n_output == wanted, "an answer has not the length that was simulated"
     told_s = sum(map(host.price.seconds, noted.shapes))
     drift = replayed.busy_s / told_s
-    paced = simulate(replace(host, price=Slower(host.price, drift)), simulation.traffic)
+    paced = simulate(replace(host, price=Beside(host.price, NOBODY, drift)), simulation.traffic)
     record = {
         "model": artifact.directory.name,
         "weights": artifact.manifest.weights,
@@ -141,17 +141,6 @@ def measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], Simulation, 
     if arguments.steps:
         record["steps"] = by_kind(noted.shapes, replayed.steps_s, host.price)
     return record, simulation, replayed
-
-
-@dataclass(frozen=True)
-class Slower:
-    """A price of steps that take so many times longer."""
-
-    price: Price
-    ratio: float
-
-    def seconds(self, step: StepShape) -> float:
-        return self.ratio * self.price.seconds(step)
 
 
 def named_artifact(arguments: argparse.Namespace) -> Artifact:

@@ -91,9 +91,8 @@ def press_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
             return step(self)
 
         monkeypatch.setattr(Engine, "step", interrupted)
-        monkeypatch.setattr(
-            warming, "warm_up", lambda program, price: 0
-        )  # its steps are not counted
+        # the steps that a model takes for nobody are not counted
+        monkeypatch.setattr(warming, "warm_up", lambda program, price: 0)
 
     return press
 

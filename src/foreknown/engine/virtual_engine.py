@@ -39,7 +39,7 @@ class VirtualEngine:
     Attributes:
         every_mixed: what to do after a leap in which some lived on time to spare.
         now_ns: the virtual time.
-        step_ns: what the step took that has just ended; 0: nothing ran.
+        step_ns: what the last step took.
         busy_ns: of it, in steps.
         n_steps: that were taken.
     """
@@ -74,8 +74,8 @@ class VirtualEngine:
     def run(self, until_ns: int = FOREVER_NS) -> None:
         """Take steps until nothing is left to do, or to the end of the step at that time."""
         self.ends_by(until_ns)
-        if until_ns != FOREVER_NS and until_ns > self.now_ns:
-            self.now_ns, self.step_ns = until_ns, 0
+        if until_ns != FOREVER_NS:
+            self.now_ns = max(self.now_ns, until_ns)
 
     def _leap(self, until_ns: int) -> None:
         spare_s = self.scheduler.spare_s
