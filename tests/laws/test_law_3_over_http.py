@@ -198,7 +198,7 @@ def test_a_cached_prefix_is_one(server: Served) -> None:
     body = {"model": "bundled", "prompt": prompt, "max_tokens": 8, "logprobs": 5}
     found = [server.post("/v1/completions", body).json() for _ in range(2)]
     cached = [one["usage"]["prompt_tokens_details"]["cached_tokens"] for one in found]
-    assert cached[0] == 0
+    assert cached[0] < 16  # a beginning may be like another test's
     assert cached[1] >= 192
     assert found[0]["choices"] == found[1]["choices"]
 

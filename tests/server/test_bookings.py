@@ -25,6 +25,8 @@ from foreknown.server.objectives import Wanted
 ROOM = 12
 """Bookings that the stand-in takes at once."""
 FORESEEN = Foreseen(ttft_ms=5, tpot_ms=1, total_ms=60_000, low_ms=1, high_ms=90_000)
+OUT_OF_REACH = Objective(ttft_ms=1)
+"""What it never promises."""
 
 
 class Booking:
@@ -56,7 +58,7 @@ class Booking:
     def reserve(self, request: Request) -> Promise:
         assert request.objective is not None
         assert request.id not in self.booked
-        if len(self.booked) >= ROOM:
+        if len(self.booked) >= ROOM or request.objective == OUT_OF_REACH:
             raise NotPromised(request.objective, FORESEEN, Foreseen(0, 0, 0, 0, 0))
         self.booked[request.id] = set(answer_ids(request, request.id))
         self.most_booked = max(self.most_booked, len(self.booked))
@@ -141,8 +143,8 @@ async def one_caller(
     chance: random.Random, engine: Booking, thread: EngineThread, metrics: Metrics
 ) -> str:
     """Asks for something, and behaves like some callers do; what came of it."""
-    late = chance.random() < 0.1
-    objective = Objective(deadline_ms=1e-6 if late else 60_000) if chance.random() < 0.8 else None
+    late, fine = Objective(deadline_ms=1e-6), Objective(deadline_ms=60_000)
+    objective = chance.choices([late, OUT_OF_REACH, fine, None], [1, 1, 6, 2])[0]
     way = chance.choice(["whole", "whole", "left", "never", "fails", "empty"])
     requests = [
         prompt(1, chance.randint(1, 6), chance.randint(1, 3)) for _ in range(chance.randint(1, 3))
