@@ -2,9 +2,10 @@
 
 Models x formats x prompts x outputs x batches, drawn at random: every case is forecast by the
 engine on the virtual clock, then run by the engine on the real one, without speculation and with
-no prompt in the cache. Each case is measured twice, in different rounds, short ones as a median of
-several plays: how far one measurement would have told the other is the noise floor, below which no
-forecast can be. "Drift known" is what a running engine tells, which has seen another case just now.
+no prompt in the cache. Each case is measured in several rounds over all cases, minutes apart, short
+ones as a median of several plays, and what it takes is the median of its rounds: how far half of
+them would have told the other half is the noise floor, below which no forecast can be. "Drift
+known" is what a running engine tells, which has seen another case just now.
 
 Calibration has seen none of these models: it runs decoders of its own, of other shapes. What was
 measured is kept in --work, so a run that was cut short (--minutes) goes on where it ended.
@@ -38,14 +39,15 @@ from foreknown.report.host import host_threads, known_host
 from foreknown.report.plots import BLUE, GREY, RED, check_plot, drawn
 from foreknown.report.tables import Table
 
-PLAY_MS, MOST_PLAYS = 1000.0, 15
+ROUNDS = 6
+PLAY_MS, MOST_PLAYS = 500.0, 15
 """A measurement is the median of the plays of a case that this allows, of one at least."""
 REFERENCE = Case(prompt_tokens=32, output_tokens=24, batch=1)
 """What shows the machine's pace; no case of the grid."""
 WHAT = {
     "forecast": "forecast",
     "paced": "forecast, drift known",
-    "noise": "one repeat by the other",
+    "noise": "half of the rounds by the other",
 }
 MODELS = ("llama-1b", "qwen-0.5b", "bundled")
 FORMATS = ("int4", "int8", "bf16")
@@ -115,7 +117,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--minutes", type=float, default=60.0, help="then stop; the next run goes on"
     )
-    parser.add_argument("--quick", action="store_true", help="a small grid: 18 cases of up to 3 s")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="measurements of each case")
+    parser.add_argument("--quick", action="store_true", help="18 small cases, up to 3 s, twice")
     parser.add_argument("--seed", type=int, default=0, help="of the cases and the prompts")
     parser.add_argument("--threads", type=int, default=host_threads())
     parser.add_argument("--work", type=Path, default=Path("build/forecast-error"))
@@ -125,8 +128,10 @@ def parse() -> argparse.Namespace:
     arguments = parser.parse_args()
     if unknown := set(arguments.models) - {*SHAPES, "bundled"}:
         parser.error(f"unknown models {', '.join(unknown)}; there are {', '.join(SHAPES)}, bundled")
+    if arguments.rounds < 2:
+        parser.error("--rounds: 2 at least, of which one can be held against the other")
     if arguments.quick:
-        arguments.cases, arguments.most_seconds = 18, 3.0
+        arguments.cases, arguments.most_seconds, arguments.rounds = 18, 3.0, 2
     return arguments
 
 
@@ -147,7 +152,7 @@ def measure(arguments: argparse.Namespace, machine: Machine) -> dict[str, Any]:
         kept.unlink(missing_ok=True)
     known = dict(read_measured(kept))
     until = time.monotonic() + 60 * arguments.minutes
-    for round_number in range(2):
+    for round_number in range(arguments.rounds):
         for name, weights in models:
             own = [t for t in tasks if (t.model, t.weights) == (name, weights)]
             missing = [t for t in own if (t.key, round_number) not in known]
@@ -162,16 +167,17 @@ def measure(arguments: argparse.Namespace, machine: Machine) -> dict[str, Any]:
                     print(f"{task.key}: {times.total_ms:,.1f} ms", file=sys.stderr)
     rows = []
     for task in tasks:
-        pair = [known.get((task.key, n)) for n in range(2)]
-        if None not in pair:
+        measured = [known.get((task.key, n)) for n in range(arguments.rounds)]
+        if None not in measured:
             told = told_times(models[task.model, task.weights], machine, task.case)
-            rows.append(row(task, told, [t for t in pair if t is not None]))
+            rows.append(row(task, told, [t for t in measured if t is not None]))
     return {
         "machine": machine.name,
         "threads": machine.threads,
         "calibrated": not machine.estimated,
         "noise": machine.noise,
         "quiet": machine.quiet,
+        "rounds": arguments.rounds,
         "cases": len(rows),
         "not_yet": len(tasks) - len(rows),
         "skipped": skipped,
@@ -302,7 +308,7 @@ def told_times(model: PlannedModel, machine: Machine, case: Case) -> Times:
 
 
 def row(task: Task, told: Times, measured: Sequence[Times]) -> dict[str, Any]:
-    """A case's forecast beside its two measurements."""
+    """A case's forecast beside its measurements."""
     found: dict[str, Any] = {"model": task.model, "weights": task.weights, **asdict(task.case)}
     for name, field in QUANTITIES.items():
         took = [getattr(times, field) for times in measured]
@@ -315,22 +321,28 @@ def row(task: Task, told: Times, measured: Sequence[Times]) -> dict[str, Any]:
 
 
 def errors(rows: Sequence[dict[str, Any]], quantity: str, *, paced: bool = False) -> list[float]:
-    """Of forecasts of each measurement, relative to it.
+    """How far each case's forecast is from what it takes, relative to that.
 
     Args:
         paced: of what an engine would have told that knows how fast the machine is now.
     """
     return [
-        abs(r[quantity]["forecast_ms"] * (pace if paced else 1) / took - 1)
-        for r in rows
-        for took, pace in zip(r[quantity]["measured_ms"], r[quantity]["pace"], strict=True)
+        abs(
+            statistics.median(
+                one["forecast_ms"] * (pace if paced else 1) / took
+                for took, pace in zip(one["measured_ms"], one["pace"], strict=True)
+            )
+            - 1
+        )
+        for one in (r[quantity] for r in rows)
     ]
 
 
 def floor(rows: Sequence[dict[str, Any]], quantity: str) -> list[float]:
-    """The same if one repeat had been the forecast of the other."""
-    pairs = [r[quantity]["measured_ms"] for r in rows]
-    return [abs(a / b - 1) for pair in pairs for a, b in (pair, pair[::-1])]
+    """The same if every other round had been the forecast of the rest."""
+    every = [r[quantity]["measured_ms"] for r in rows]
+    halves = [(statistics.median(one[::2]), statistics.median(one[1::2])) for one in every]
+    return [abs(a / b - 1) for pair in halves for a, b in (pair, pair[::-1])]
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -363,7 +375,8 @@ def summary(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 def print_record(record: dict[str, Any]) -> None:
     """For people."""
     columns = ("", "of", "what", "cases", "median", "p90", "p95", "worst")
-    title = f"errors of forecasts on {record['machine']}, {record['threads']} threads"
+    title = f"errors of forecasts on {record['machine']}, {record['threads']} threads, "
+    title += f"{record['rounds']} rounds"
     table = Table(title, columns, right=columns[3:])
     for one in record["errors"]:
         shares = [f"{one[k]:.1%}" for k in ("median", "p90", "p95", "worst")]
@@ -392,8 +405,8 @@ def draw(record: dict[str, Any], path: Path) -> None:
             every = [1e12, 0.0]
             for model in dict.fromkeys(r["model"] for r in record["rows"]):
                 own = [r[quantity] for r in record["rows"] if r["model"] == model]
-                took = [t for r in own for t in r["measured_ms"]]
-                told = [r["forecast_ms"] for r in own for _ in r["measured_ms"]]
+                took = [statistics.median(r["measured_ms"]) for r in own]
+                told = [r["forecast_ms"] for r in own]
                 axis.scatter(took, told, s=10, alpha=0.6, label=model, color=colours.get(model))
                 every = [min(every[0], *took, *told), max(every[1], *took, *told)]
             for factor, style in ((1.0, "-"), (1.1, ":"), (1 / 1.1, ":")):

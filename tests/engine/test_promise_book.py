@@ -208,6 +208,28 @@ def test_what_could_be_promised_is_promised_if_asked_for(
         engine.reserve(request_of(1, replace(wanted, objective=too_soon), 40))
 
 
+def test_beside_a_promise_that_is_late_nothing_is_promised_until_it_has_ended(
+    library: ctypes.CDLL,
+) -> None:
+    reality = new_reality(library, Linear(1000, 100), context=CONTEXT)
+    engine = reality.engine
+    with pytest.raises(NotPromised) as refused:
+        engine.reserve(request_of(1, Arrival(0, 4, 40, Objective(0.01)), 40))
+    shortest = Objective(refused.value.earliest.total_ms + 0.001)
+    engine.add(request_of(1, Arrival(0, 4, 40, shortest), 40))
+    engine.drift.ratio = 1.5
+    wanted = request_of(2, Arrival(0, 4, 40, Objective(3 * shortest.deadline_ms)), 40)
+    with pytest.raises(NotPromised, match="promised before") as refused:
+        engine.reserve(wanted)
+    assert not refused.value.never
+    assert refused.value.earliest.total_ms < wanted.objective.deadline_ms, "it must only wait"
+    assert 40 < refused.value.wait_ms < refused.value.earliest.total_ms
+    assert f"ask again after {refused.value.wait_ms:.0f} ms" in str(refused.value)
+    while engine.has_work:
+        engine.step()
+    engine.reserve(wanted)
+
+
 def test_a_margin_makes_promises_later(library: ctypes.CDLL) -> None:
     earliest = []
     for margin in (0.05, 0.5):

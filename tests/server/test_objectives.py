@@ -109,11 +109,12 @@ def test_what_has_gone_by_is_taken_off_the_times_that_count_from_the_arrival(
 foreseen = st.builds(Foreseen, *[st.floats(0.1, 1e6)] * 5)
 
 
-@given(foreseen, some, st.floats(0, 1e4))
+@given(foreseen, some, st.floats(0, 1e4), st.sampled_from([0.0, 1e-3]) | st.floats(1, 1e6))
 def test_a_refusal_says_what_could_be_promised_and_when(
-    earliest: Foreseen, objective: dict[str, float], gone_ms: float
+    earliest: Foreseen, objective: dict[str, float], gone_ms: float, wait_ms: float
 ) -> None:
-    error = NotPromised(Objective(**objective), earliest, calm=Foreseen(0, 0, 0, 0, 0))
+    calm = Foreseen(0, 0, 0, 0, 0)
+    error = NotPromised(Objective(**objective), earliest, calm, wait_ms)
     refusal = not_promised(error, Objective(**objective), gone_ms)
     assert (refusal.status, refusal.code) == (429, "cannot_promise")
     retry_s = refusal.retry_after_s
@@ -124,6 +125,8 @@ def test_a_refusal_says_what_could_be_promised_and_when(
     late_ms = earliest.total_ms + gone_ms - objective.get("deadline_ms", math.inf)
     if late_ms > 0:
         assert retry_s * 1e3 >= late_ms, "then it would still be too early"
+    assert retry_s * 1e3 >= wait_ms
+    assert ("ask for that" in refusal.remedy) == (not wait_ms)
     for body in (refusal.openai(), refusal.anthropic("req_1")):
         told = body["foreknown"]["earliest"]
         assert told["total_ms"] == pytest.approx(earliest.total_ms + gone_ms, abs=1e-3)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tests.server.test_operation import metrics, total
 from tests.serving import Served
 
 DAY_MS = 86_400_000
-EASY_MS = 600_000
+EASY_MS = 36_000_000
 GENERATING = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages")
 TAKING = (*GENERATING, "/v1/embeddings")
 LENGTH = {"/v1/responses": "max_output_tokens"}
@@ -64,7 +65,7 @@ def test_a_promise_stands_in_the_response_with_what_it_took(served: Served, path
 def test_a_stream_begins_with_the_promise_and_ends_with_the_outcome(
     served: Served, path: str
 ) -> None:
-    headers = {"x-slo-ttft-ms": "600000", "x-slo-tpot-ms": "5e4"}
+    headers = {"x-slo-ttft-ms": "6e5", "x-slo-tpot-ms": "5e4"}
     events = served.events(path, asking(path, stream=True), headers=headers)
     first, *_, last = told_in(events)
     assert first == {"promise": {"ttft_ms": 600_000, "tpot_ms": 50_000, "total_ms": None}}
@@ -167,23 +168,22 @@ FILLERS = 12
 LONG = 900
 
 
-class Filled:
-    """A server whose time is promised to others, for a while."""
+@contextmanager
+def filled(served: Served) -> Iterator[None]:
+    """A server whose time is promised to others, who leave before their end."""
+    body = asking("/v1/completions", LONG, stream=True, deadline_ms=EASY_MS)
+    with httpx.Client(base_url=served.url, timeout=60) as client, ExitStack() as open_ones:
+        for i in range(FILLERS):
+            asked = client.stream("POST", "/v1/completions", json={**body, "prompt": [400 + i]})
+            assert open_ones.enter_context(asked).status_code == 200
+        yield
 
-    def __init__(self, served: Served) -> None:
-        body = asking("/v1/completions", LONG, stream=True, deadline_ms=EASY_MS)
-        self._client = httpx.Client(base_url=served.url, timeout=60)
-        self._responses = [
-            self._client.stream("POST", "/v1/completions", json={**body, "prompt": [400 + i]})
-            for i in range(FILLERS)
-        ]
 
-    def __enter__(self) -> None:
-        for response in self._responses:
-            assert response.__enter__().status_code == 200
-
-    def __exit__(self, *_: object) -> None:
-        self._client.close()
+def assert_comes_later(refused: httpx.Response, wanted_ms: float) -> None:
+    """What could be promised is later than what was wanted, or nothing could be for a while."""
+    earliest_ms = refused.json()["foreknown"]["earliest"]["total_ms"]
+    waits = "; ask again in" in refused.json()["error"]["message"]
+    assert earliest_ms > wanted_ms or waits, refused.text
 
 
 def test_what_would_break_other_s_promises_is_refused_at_once(
@@ -218,7 +218,7 @@ def test_what_would_break_other_s_promises_is_refused_at_once(
     filling.join()
     assert whole[-1].status_code == 200, whole[-1].text
     assert told_of(whole[-1].json())["promise"]["total_ms"] == asked_ms[-1]
-    for path, response in refused.items():
+    for response in refused.values():
         if response.status_code == 200:
             continue  # there was room after all: these end early, all of them
         if "even on an idle machine" in response.text:
@@ -226,8 +226,7 @@ def test_what_would_break_other_s_promises_is_refused_at_once(
         message = assert_refused(response, 429, None, "cannot_promise")
         assert "earliest" in message
         assert int(response.headers["retry-after"]) >= 1
-        earliest = response.json()["foreknown"]["earliest"]
-        assert earliest["total_ms"] > wanted["deadline_ms"], path
+        assert_comes_later(response, wanted["deadline_ms"])
     assert [r for r in refused.values() if r.status_code == 429]
     found = metrics(served)
     n_refused = sum(r.status_code == 429 for r in refused.values())
@@ -237,7 +236,7 @@ def test_what_would_break_other_s_promises_is_refused_at_once(
 
 def _tightest(served: Served, body: Body) -> float:
     """Nearly the shortest deadline that a request is promised."""
-    low, high = 0.0, float(EASY_MS)
+    low, high = 0.0, 600_000.0
     while high - low > 0.1 * high:
         middle = (low + high) / 2
         with httpx.stream(
@@ -279,8 +278,8 @@ def test_every_promise_has_one_end_in_the_books(served: Served) -> None:
     n_kept = 5
     for _ in range(n_kept):
         served.post("/v1/completions", asking("/v1/completions", deadline_ms=EASY_MS))
-    with Filled(served):
-        pass  # All of them leave before their end.
+    with filled(served):
+        pass
     assert_idle(served)
     served.post("/v1/completions", asking("/v1/completions", 500, ttft_ms=0.001))
     served.post("/v1/completions", asking("/v1/completions", forecast=True))

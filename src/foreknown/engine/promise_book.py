@@ -155,7 +155,7 @@ class PromiseBook:
         """Why something was not promised; what could be is what a trial has that spares others."""
         alone = self._alone(newcomers, self._drift.slowest, trials[0].commitment)
         harmless = [trial for trial in trials if trial.others_late_s <= 0]
-        allowance_ms = 1e3 * trials[-1].allowance_s
+        allowance_ms, wait_ms = 1e3 * trials[-1].allowance_s, 0.0
         if harmless:
             told = min((t.newcomers for t in harmless), key=lambda t: max(o.total_ms for o in t))
             earliest = self._foreseen(told, alone, allowance_ms)
@@ -164,9 +164,10 @@ class PromiseBook:
             others = self._run(snapshot, _promised(snapshot))
             begin_ns = alone[0].arrival_ns
             end_ns = max((one.last_ns for one in others), default=begin_ns)  # all may be through
-            later_ms = (end_ns - begin_ns) / MS
-            earliest = self._foreseen(alone, alone, allowance_ms, later_ms)
-        return NotPromised(objective, earliest, self._calm(newcomers, trials[0].commitment))
+            wait_ms = (end_ns - begin_ns) / MS
+            earliest = self._foreseen(alone, alone, allowance_ms, wait_ms)
+        calm = self._calm(newcomers, trials[0].commitment)
+        return NotPromised(objective, earliest, calm, wait_ms)
 
     def _calm(self, newcomers: Sequence[Rehearsed], commitment: Commitment) -> Foreseen:
         """What could be promised if nobody else was there and the machine was as calibrated."""

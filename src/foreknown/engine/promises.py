@@ -97,13 +97,16 @@ class NotPromised(RequestError):
     """An objective cannot be kept.
 
     Attributes:
-        earliest: what could be promised now.
+        earliest: what could be promised now, or once `wait_ms` have passed, counted from now.
         calm: what could be if nobody else was there and the machine was as calibrated.
+        wait_ms: until those have ended whom it would slow too much, wherever it came; 0: nobody.
         never: whether not even that would do.
     """
 
-    def __init__(self, objective: Objective, earliest: Foreseen, calm: Foreseen) -> None:
-        self.earliest, self.calm = earliest, calm
+    def __init__(
+        self, objective: Objective, earliest: Foreseen, calm: Foreseen, wait_ms: float = 0.0
+    ) -> None:
+        self.earliest, self.calm, self.wait_ms = earliest, calm, wait_ms
         self.never = self.is_beyond(objective)
         if self.never:
             what = (
@@ -117,7 +120,8 @@ class NotPromised(RequestError):
             "this cannot be promised beside what was promised before; what could be is the first "
             f"token after {earliest.ttft_ms:.1f} ms and the last after {earliest.total_ms:.1f} ms"
         )
-        super().__init__(what, remedy="ask for that, or ask again later")
+        later = f"ask again after {wait_ms:.0f} ms"
+        super().__init__(what, remedy=later if wait_ms else "ask for that, or ask again later")
 
     def is_beyond(self, objective: Objective) -> bool:
         """Whether an objective could not even be kept on an idle and calm machine."""

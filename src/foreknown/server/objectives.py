@@ -149,14 +149,15 @@ def not_promised(error: NotPromised, wanted: Objective, gone_ms: float) -> Refus
             remedy="ask for more time, a shorter prompt or fewer tokens",
             foreknown=told,
         )
-    retry_s = _until_possible_s(wanted, earliest)
+    retry_s = _until_possible_s(wanted, earliest, error.wait_ms)
+    again = f"again in {retry_s} s"
     return Refusal(
         f"this cannot be promised now; the earliest that could be is {could}",
         status=HTTPStatus.TOO_MANY_REQUESTS,
         kind=OVERLOADED,
         code="cannot_promise",
         retry_after_s=retry_s,
-        remedy=f"ask for that, or again in {retry_s} s",
+        remedy=f"ask {again}" if error.wait_ms else f"ask for that, or {again}",
         foreknown=told,
     )
 
@@ -172,12 +173,12 @@ def _missed(wanted: Objective, earliest: Foreseen) -> str:
     return min(asked, key=lambda pair: pair[1])[0]
 
 
-def _until_possible_s(wanted: Objective, earliest: Foreseen) -> int:
+def _until_possible_s(wanted: Objective, earliest: Foreseen, wait_ms: float) -> int:
     """Whole seconds after which it could be promised if nobody else came.
 
     What waits becomes less by a second each second; a pace waits for others to end.
     """
-    late_ms = [
+    late_ms = [wait_ms] + [
         takes - ms
         for ms, takes in (
             (wanted.deadline_ms, earliest.total_ms),
@@ -187,5 +188,4 @@ def _until_possible_s(wanted: Objective, earliest: Foreseen) -> int:
     ]
     if wanted.tpot_ms is not None and earliest.tpot_ms > wanted.tpot_ms:
         late_ms.append(earliest.ttft_ms)
-    longest = max(late_ms, default=0.0)
-    return max(1, math.ceil(min(longest, LONGEST_MS) / 1e3))
+    return max(1, math.ceil(min(max(late_ms), LONGEST_MS) / 1e3))

@@ -89,8 +89,8 @@ class Possible(BaseModel):
 
     Attributes:
         never: not even if nothing else ran.
-        earliest: what could be promised instead.
-        retry_after_s: when it may be possible.
+        earliest: what could be promised instead, now or when it may be possible.
+        retry_after_s: when that is.
     """
 
     possible: bool
