@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from foreknown.cli.main import main
+from foreknown.machine import machine_toml
 from foreknown.report import host
 from tests.machine.random_machines import random_machine
 
@@ -49,6 +50,26 @@ def test_what_was_found_is_shown(
     assert {"products", "attention", "rows", "engine"} <= record["kernels"].keys()
     assert main(["calibrate", "--threads", "2"]) == 0
     assert "stands in" in capsys.readouterr().out
+
+
+def test_a_damaged_or_foreign_profile_that_was_named(
+    tiny_artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile = tmp_path / "m.toml"
+    text = machine_toml(random_machine(5))
+    words = [str(tiny_artifact), "--prompt", "9", "--output", "9", "--machine", str(profile)]
+    for line, damaged, message in (
+        ("cached_bytes = 9437184", "cached_bytes = inf", "cached_bytes of kernels is inf"),
+        ("tokens = [1,", 'tokens = ["1",', "tokens of kernels.products 1 is"),
+        ("usd_per_hour = 0.0900", "usd_per_hour = true", "usd_per_hour is true"),
+        ("threads = 2", "threads = 2", "of another machine"),
+    ):
+        assert line in text
+        profile.write_text(text.replace(line, damaged, 1))
+        assert main(["forecast", *words]) == 1
+        said = capsys.readouterr().err
+        for part in (message, f"where: {profile}", "to do: "):
+            assert part in said
 
 
 def test_measuring_needs_no_training_stack() -> None:

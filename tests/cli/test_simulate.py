@@ -120,6 +120,39 @@ def test_what_is_refused(
     assert "no such model" in refused("simulate", tmp_path / "none", "--trace", trace)
 
 
+def test_what_lies_beyond_all_times_is_refused(
+    refused: Callable[..., str], tiny_artifact: Path, trace: Path, tmp_path: Path
+) -> None:
+    words = ("simulate", tiny_artifact, "--trace")
+    assert "years after the first" in refused(*words, trace, "--rate", 1e-10)
+    assert "years after the first" in refused(*words, trace, "--rate", 1e-300)
+    assert "length is 1e+308" in refused(*words, trace, "--length", 1e308)
+    users = (*words, trace, "--users", "--ttft-ms", 50)
+    assert "think_s is 1e+308" in refused(*users, "--think-seconds", 1e308)
+    far = tmp_path / "far.csv"
+    for seconds in ("5000000000", "1e10"):
+        far.write_text(f"arrival_s,prompt_tokens,output_tokens\n0,5,5\n{seconds},5,5\n")
+        assert "request 2 comes" in refused(*words, far)
+    far.write_text("arrival_s,prompt_tokens,output_tokens\n0,5,5\n1e300,5,5\n")
+    assert "line 3, column arrival_s" in refused(*words, far)
+    assert "line 1" in refused(*words, "/dev/zero")
+
+
+def test_a_kept_profile_that_is_not_used_is_told_on_standard_error(
+    tiny_artifact: Path, trace: Path, own_cache: Path
+) -> None:
+    profile = own_cache / "machines" / "host-2.toml"
+    profile.parent.mkdir()
+    profile.write_bytes(b"\x00\xff")
+    words = ["simulate", str(tiny_artifact), "--trace", str(trace), "--threads", "2", "--json"]
+    command = [sys.executable, "-m", "foreknown", *words]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(ran.stdout)["completed"] == 4
+    (line,) = ran.stderr.splitlines()
+    for part in (str(profile), "it is not text", "foreknown calibrate --threads 2"):
+        assert part in line
+
+
 @pytest.mark.parametrize("name", ["rate", "length", "seconds", "deadline-ms", "think-seconds"])
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "fast"])
 def test_numbers_that_cannot_be(

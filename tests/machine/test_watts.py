@@ -9,9 +9,11 @@ import pytest
 from foreknown.machine.watts import estimated_watts, measured_watts
 
 
-def counter(root: Path, number: int, microjoules: int) -> Path:
+def counter(root: Path, number: int | str, microjoules: int, name: str = "") -> Path:
     directory = root / f"intel-rapl:{number}"
     directory.mkdir(exist_ok=True)
+    if name:
+        (directory / "name").write_text(f"{name}\n")
     (directory / "energy_uj").write_text(f"{microjoules}\n")
     return directory / "energy_uj"
 
@@ -31,6 +33,34 @@ def test_counters_that_move(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert found is not None
     assert (found.idle, found.busy) == (20.0, 91.0)
     assert "RAPL" in found.source
+
+
+@pytest.mark.parametrize(
+    ("zones", "counted"),
+    [
+        ({"0": "package-0", "1": "psys"}, 1),
+        ({"0": "psys", "1": "package-0", "10": "package-1"}, 2),
+        ({"0": "package-0", "0:0": "core", "0:1": "dram"}, 1),
+        ({"0": "package-0-die-0", "1": "package-0-die-1"}, 2),
+        ({"0": "psys"}, 1),
+    ],
+)
+def test_no_energy_is_counted_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zones: dict[str, str], counted: int
+) -> None:
+    files = [counter(tmp_path, number, 1000, name) for number, name in zones.items()]
+    now = [0.0]
+
+    def pass_time(seconds: float, watts: float) -> None:
+        now[0] += seconds
+        for file in files:
+            file.write_text(str(int(file.read_text()) + round(watts * seconds * 1e6)))
+
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("time.sleep", lambda seconds: pass_time(seconds, 10.0))
+    found = measured_watts(lambda seconds: pass_time(seconds, 30.0), tmp_path)
+    assert found is not None
+    assert (found.idle, found.busy) == (10.0 * counted, 30.0 * counted)
 
 
 def test_counters_that_stand_still_or_are_not_there(tmp_path: Path) -> None:

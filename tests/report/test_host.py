@@ -59,6 +59,52 @@ def test_a_damaged_profile_is_as_good_as_none() -> None:
     assert known_host(2).estimated
 
 
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Lines of the log."""
+    return [record.getMessage() for record in caplog.records]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (b"\x00\xff\x13", "it is not text"),
+        (b"", "format is missing"),
+        (b"format = 4\nname = 'a'", "is missing"),
+        (None, "of another machine: the processor is another, here "),
+    ],
+)
+def test_a_kept_profile_that_is_not_used_is_told_once(
+    caplog: pytest.LogCaptureFixture, text: bytes | None, why: str
+) -> None:
+    path = profile_path(2)
+    write_machine(replace(ours(), name="another"), path)
+    if text is not None:
+        path.write_bytes(text)
+    assert known_host(2).estimated
+    assert known_host(2).estimated
+    (line,) = told(caplog)
+    for part in ("the kept profile is not used", why, str(path), "foreknown calibrate --threads 2"):
+        assert part in line
+
+
+def test_neither_none_nor_a_good_one_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    known_host(2)
+    write_machine(ours(), profile_path(2))
+    known_host(2)
+    assert not told(caplog)
+
+
+def test_a_name_is_fit_to_be_printed(tmp_path: Path) -> None:
+    write_machine(ours(), tmp_path / "given.toml")
+    text = (tmp_path / "given.toml").read_text()
+    strange = f"\\u001b[31m{'x' * 9999}"
+    (tmp_path / "given.toml").write_text(text.replace(ours().name, strange))
+    with pytest.raises(MachineError, match="of another machine") as refused:
+        named_machine(tmp_path / "given.toml", 2)
+    assert refused.value.what.isprintable()
+    assert len(refused.value.what) < 600
+
+
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measuring takes no time."""
@@ -96,3 +142,43 @@ def test_nonsense_is_refused_and_nothing_is_kept(wrong: dict[str, Any]) -> None:
     with pytest.raises(MachineError):
         calibrate(2, **wrong)
     assert not profile_path(2).exists()
+
+
+@pytest.mark.usefixtures("measured")
+@pytest.mark.parametrize("other", [{"name": "another"}, {"features": ("sse9",)}])
+def test_another_machine_s_price_and_watts_are_not_taken_over(
+    caplog: pytest.LogCaptureFixture, other: dict[str, Any]
+) -> None:
+    more = {"usd_per_hour": 3.5, "watts_from": host.BY_HAND}
+    write_machine(replace(ours(), **more, **other), profile_path(2))
+    machine = calibrate(2)
+    assert machine.usd_per_hour == 0
+    assert machine.watts_from.startswith("estimate")
+    assert known_host(2) == machine
+    (line,) = told(caplog)
+    assert "the kept profile is replaced" in line
+    assert "of another machine" in line
+
+
+@pytest.mark.usefixtures("measured")
+@pytest.mark.parametrize(
+    ("line", "damaged"),
+    [
+        ("cached_bytes = 9437184", "cached_bytes = inf"),
+        ("[1048576, 120.000]", "[inf, 120.000]"),
+        ("tokens = [1, 2, 5,", 'tokens = ["1", 2, 5,'),
+        ("usd_per_hour = 0.0900", "usd_per_hour = true"),
+        ("format = 4", ""),
+    ],
+)
+def test_measuring_repairs_any_damage(
+    caplog: pytest.LogCaptureFixture, line: str, damaged: str
+) -> None:
+    write_machine(ours(), profile_path(2))
+    text = profile_path(2).read_text()
+    assert line in text
+    profile_path(2).write_text(text.replace(line, damaged, 1))
+    assert known_host(2).estimated
+    machine = calibrate(2)
+    assert known_host(2) == machine
+    assert "the kept profile is replaced" in told(caplog)[-1]

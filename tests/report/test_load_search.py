@@ -113,3 +113,10 @@ def test_requests_that_come_at_once_have_no_rate() -> None:
 def test_a_time_to_think_that_cannot_be() -> None:
     with pytest.raises(RequestError, match="think_s is -1"):
         found(Goal(Objective(ttft_ms=1), 0.9), think_s=-1)
+
+
+@pytest.mark.parametrize("think_s", [1e308, 4e8, float("inf"), float("nan")])
+def test_nobody_thinks_for_more_than_ten_years(think_s: float) -> None:
+    with pytest.raises(RequestError, match="think_s is") as caught:
+        found(Goal(Objective(ttft_ms=1), 0.9), think_s=think_s)
+    assert "10 years" in caught.value.remedy

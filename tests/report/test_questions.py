@@ -71,6 +71,13 @@ def test_what_nothing_keeps(model: PlannedModel) -> None:
     assert "batch 1" in caught.value.remedy
 
 
+def test_nothing_fits_into_no_memory(model: PlannedModel) -> None:
+    answer = largest_batch(model, MACHINE, Case(20, 4), Wish(Objective(ttft_ms=1e4), 0))
+    assert answer.value is None
+    with pytest.raises(RequestError, match=r"no batch keeps first token in .*, 0 B of memory"):
+        answer.require()
+
+
 def test_the_longest_context_of_an_artifact(tiny_artifact: Path, model: PlannedModel) -> None:
     planner, case = Planner(tiny_artifact), Case(1, 10)
     answer = longest_context(planner, Options(), MACHINE, case, Wish(None, ENOUGH))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,8 @@ from hypothesis import given, settings
 from foreknown.engine.promises import Objective
 from foreknown.errors import TraceError
 from foreknown.report import traces
-from foreknown.report.trace_forms import TracedRequest
-from foreknown.report.traces import read_trace
+from foreknown.report.trace_forms import TracedRequest, listed
+from foreknown.report.traces import Trace, read_trace
 from tests.report.traffic_forms import FORMS, Row, azure, plain_ms, rows, written
 
 
@@ -157,6 +159,19 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
         f'{{"timestamp": {"9" * 400}, "input_length": 1, "output_length": 1}}',
         ["is not a number", "column timestamp"],
     ),
+    "a time beyond all clocks": (
+        "arrival_s,prompt_tokens,output_tokens\n0,5,2\n1e300,5,2\n",
+        ["'1e300' is no time: the column counts in seconds", "line 3, column arrival_s"],
+    ),
+    "milliseconds beyond all clocks": (
+        '{"timestamp": 1e308, "input_length": 1, "output_length": 1}',
+        ["1e+308 is no time: the column counts in milliseconds", "line 1, column timestamp"],
+    ),
+    "nothing but zeros": ("\0" * 1000, ["no column arrival_s", r"line 1: \x00\x00", "\\..."]),
+    "colours": (
+        "\x1b[31m,\x1b[31m\n",
+        [r"column \x1b[31m is there twice", "line 1"],
+    ),
     "ids of words": (
         '{"timestamp": 0, "input_length": 9, "output_length": 1, "hash_ids": ["a"]}',
         ["hash_ids are not whole numbers", "line 1, column hash_ids"],
@@ -174,6 +189,8 @@ def test_nonsense(tmp_path: Path, name: str) -> None:
         read_trace(path)
     for part in (*parts, str(path), "to do: "):
         assert part in str(caught.value)
+    assert str(caught.value).replace("\n", "").isprintable()
+    assert len(str(caught.value)) < 600 + len(str(path))
 
 
 @pytest.mark.parametrize("form", FORMS.values())
@@ -211,6 +228,33 @@ def test_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traces, "MOST_BYTES", path.stat().st_size - 1)
     with pytest.raises(TraceError, match="and may have"):
         read_trace(path)
+
+
+def test_what_is_read_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(TraceError, match="longer than 4194304 characters"):
+        read_trace(Path("/dev/zero"))
+    text, pipe = plain_ms([(i, 5, 2) for i in range(20)]), tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    def through_a_pipe() -> Trace:
+        with ThreadPoolExecutor(1) as pool:
+            writing = pool.submit(pipe.write_text, text)
+            try:
+                return read_trace(pipe)
+            finally:
+                writing.exception()
+
+    assert len(through_a_pipe().requests) == 20
+    monkeypatch.setattr(traces, "MOST_BYTES", len(text) - 1)
+    with pytest.raises(TraceError, match=f"more than {len(text) - 1} bytes") as caught:
+        through_a_pipe()
+    assert "line 21" in caught.value.where
+
+
+def test_columns_that_are_listed() -> None:
+    assert listed(["a", "b"]) == "a, b"
+    assert listed(["\x1b[31m"]) == r"\x1b[31m"
+    assert len(listed(map(str, range(10**6)))) == 100
 
 
 def test_azures_own(shared_data: Path) -> None:

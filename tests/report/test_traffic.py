@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foreknown.engine.promises import Objective
-from foreknown.errors import RequestError
+from foreknown.errors import RequestError, TraceError
 from foreknown.report.trace_forms import TracedRequest
 from foreknown.report.traces import Trace
 from foreknown.report.traffic import Scale, block_names, traffic
@@ -101,3 +102,31 @@ def test_a_scale_that_cannot_be(field: str, value: float) -> None:
     with pytest.raises(RequestError, match=f"{field} is {value}") as caught:
         Scale(**{field: value})
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("last_s", "rate"), [(5e9, 1.0), (1e10, 1.0), (1.0, 1e-10), (1.0, 1e-300), (86_400.0, 1e-4)]
+)
+def test_more_than_ten_years_are_a_wrong_unit(last_s: float, rate: float) -> None:
+    trace = trace_of([(0, 5, 5), (round(last_s * 1e3), 5, 5)])
+    with pytest.raises(TraceError, match=r"request 2 comes .* years after the first") as caught:
+        traffic(trace, Scale(rate), WIDE)
+    assert "seconds in arrival_s" in caught.value.remedy
+    assert len(traffic(trace, Scale(rate, requests=1), WIDE).arrivals) == 1
+    assert len(traffic(trace, Scale(1e6), WIDE).arrivals) == 2
+
+
+@pytest.mark.parametrize("length", [1e308, 1e7])
+def test_more_tokens_than_a_prompt_can_have(length: float) -> None:
+    with pytest.raises(RequestError, match="length is 1e") as caught:
+        traffic(trace_of([(0, 5, 5)]), Scale(length=length), WIDE)
+    assert caught.value.field == "length"
+
+
+@pytest.mark.parametrize("number", [5e-324, 1e-300, 1e300, 1.7e308])
+def test_numbers_at_the_ends_of_the_scale(number: float) -> None:
+    trace = trace_of([(0, 5, 5), (7, 6, 6)])
+    for field in dataclasses.fields(Scale):
+        if field.name != "requests":
+            with suppress(TraceError, RequestError):
+                assert traffic(trace, Scale(**{field.name: number}), WIDE).arrivals

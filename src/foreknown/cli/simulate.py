@@ -101,6 +101,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from foreknown.report.trace_forms import listed
     from foreknown.report.traces import read_trace
     from foreknown.report.traffic import traffic
 
@@ -119,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
     comes = traffic(trace, scale, served.longest, objective)
     given = {"trace": trace.name, "form": trace.form, "ignored": list(trace.ignored), **vars(scale)}
     if trace.ignored and not args.json:
-        print(f"columns that mean nothing here: {', '.join(trace.ignored)}", file=sys.stderr)
+        print(f"columns that mean nothing here: {listed(trace.ignored)}", file=sys.stderr)
     about = f"{trace.name}{_scaled(args)}"
     if objective is not None and args.users:
         return _find_load(args, served, comes, objective, given, about)

@@ -10,6 +10,8 @@ from foreknown.errors import MachineError
 from foreknown.machine.kernel_costs import KernelCosts
 
 AGAIN = "foreknown calibrate measures this machine again"
+LEAST, MOST = 1e-6, 1e12
+"""Of what is measured, in whatever unit: beyond lie slips of the pen, and times that overflow."""
 MOST_USD_PER_HOUR = 10_000.0
 MOST_WATTS = 100_000.0
 SURE = 2.4
@@ -74,11 +76,17 @@ class Machine:
             ("first_touch_gb_s", self.first_touch_gb_s),
             *((f"read_gb_s of {size} bytes", speed) for size, speed in self.read_gb_s),
         ):
-            if not (math.isfinite(value) and value > 0):
-                raise MachineError(f"{name} is {value}, not above zero", remedy=AGAIN)
+            if not LEAST <= value <= MOST:
+                raise MachineError(
+                    f"{name} is {value}, where a number from {LEAST:g} to {MOST:g} is expected",
+                    remedy=AGAIN,
+                )
         for name, value in (("barrier_us", self.barrier_us), *_numbers(self.kernels)):
-            if not (math.isfinite(value) and value >= 0):
-                raise MachineError(f"{name} is {value}", remedy=AGAIN)
+            if not 0 <= value <= MOST:
+                raise MachineError(
+                    f"{name} is {value}, where a number from 0 to {MOST:g} is expected",
+                    remedy=AGAIN,
+                )
         if not (math.isfinite(self.noise) and 0 <= self.noise <= 10):
             raise MachineError(f"the noise is {self.noise}, no share of a time", remedy=AGAIN)
         check_price(self.usd_per_hour)

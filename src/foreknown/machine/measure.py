@@ -5,9 +5,9 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from foreknown.machine.machine import Machine
+from foreknown.machine.processor import processor_name
 
 MIB = 1 << 20
 WORKING_SETS = tuple(size * MIB for size in (1, 4, 8, 12, 16, 24, 32, 48, 64, 128, 256))
@@ -63,15 +63,3 @@ def measure(
         int8_gop_s=max(peaks["int8"]),
         barrier_us=min(probes.barrier_us(threads) for _ in range(3)),
     )
-
-
-def processor_name() -> str:
-    """The processor as the system calls it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        lines = []
-    for line in lines:
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return "unknown processor"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from foreknown.errors import MachineError
 from foreknown.machine.keeping import REMEDY, keep_text
 from foreknown.machine.kernel_costs import (
+    STEPS,
     AttentionCosts,
     EngineCosts,
     KernelCosts,
@@ -19,8 +20,14 @@ from foreknown.machine.kernel_costs import (
 )
 from foreknown.machine.kernels import ROW_KINDS
 from foreknown.machine.machine import AGAIN, Machine
+from foreknown.machine.reading import Table, Wrong, read_fields, read_value, require_known, shown
 
+T = TypeVar("T")
 FORMAT = 4
+MOST_BYTES = 1 << 20
+WEIGHTS = ("f32", "bf16", "int8/32", "int8/64", "int4/32", "int4/64")
+KEPT = ("f32", "bf16", "int8")
+"""Formats of weights and of state that kernels read."""
 UNITS = {
     "read_gb_s": "working set in bytes, 1e9 bytes a second",
     "f32_gflop_s": "1e9 operations a second in f32",
@@ -116,56 +123,102 @@ def read_machine(path: Path) -> Machine:
     """A description from its file.
 
     Raises:
-        MachineError: it is missing, damaged, or of another format.
+        MachineError: it is missing, damaged, or of another format; says which field is wrong, and
+            what is expected there.
     """
     try:
-        raw: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-        if raw.pop("format") != FORMAT:
-            raise ValueError("it is of another format")
-        table = tuple((int(size), float(speed)) for size, speed in raw.pop("read_gb_s"))
-        features = tuple(map(str, raw.pop("features")))
-        kernels = raw.pop("kernels", None)
-        return Machine(
-            read_gb_s=table,
-            features=features,
-            kernels=None if kernels is None else _kernels(kernels),
-            **raw,
-        )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise MachineError(
-            f"the machine's profile cannot be read: {error}", where=str(path), remedy=AGAIN
-        ) from None
+        return _machine(tomllib.loads(_text(path)))
+    except OSError as error:
+        why = error.strerror or str(error)
+    except RecursionError:
+        why = "its lists are too deep"
+    except ValueError as error:
+        why = str(error)
     except MachineError as error:
         raise MachineError(error.what, where=str(path), remedy=error.remedy) from None
-
-
-def _kernels(raw: Mapping[str, Any]) -> KernelCosts:
-    return KernelCosts(
-        cached_bytes=int(raw["cached_bytes"]),
-        products=tuple(_product(one) for one in raw["products"]),
-        attention=tuple(AttentionCosts(**_floats(one, but="kept")) for one in raw["attention"]),
-        rows=tuple(_rows(one) for one in raw["rows"]),
-        engine=EngineCosts(**_floats(raw["engine"])),
+    raise MachineError(
+        f"the machine's profile cannot be read: {why}", where=str(path), remedy=AGAIN
     )
 
 
-def _product(raw: Mapping[str, Any]) -> ProductTable:
-    columns = {k: tuple(v) for k, v in raw.items() if k != "weights"}
-    tokens = [int(t) for t in columns["tokens"]]
+def _text(path: Path) -> str:
+    with path.open("rb") as file:
+        found = file.read(MOST_BYTES + 1)
+    if len(found) > MOST_BYTES:
+        raise Wrong(f"it has more than {MOST_BYTES} bytes")
+    try:
+        return found.decode()
+    except UnicodeDecodeError:
+        raise Wrong("it is not text") from None
+
+
+def _machine(raw: Table) -> Machine:
+    if "format" not in raw:
+        raise Wrong(f"format is missing, where {FORMAT} is expected")
+    if (found := raw.pop("format")) != FORMAT:
+        raise Wrong(f"it is of another format: {shown(found)}, where {FORMAT} is expected")
+    features = read_value(raw, "features", "tuple[str, ...]")
+    kernels = _kernels(read_value(raw, "kernels", "Table")) if "kernels" in raw else None
+    return read_fields(Machine, raw, features=features, kernels=kernels)
+
+
+def _kernels(raw: Table) -> KernelCosts:
+    def tables(title: str, read: Callable[[Table, str], T]) -> tuple[T, ...]:
+        listed = read_value(raw, title, "tuple[Table, ...]", "kernels")
+        return tuple(read(one, f"kernels.{title} {n}") for n, one in enumerate(listed, 1))
+
+    engine = read_value(raw, "engine", "Table", "kernels")
+    kernels = read_fields(
+        KernelCosts,
+        raw,
+        "kernels",
+        products=tables("products", _product),
+        attention=tables("attention", _attention),
+        rows=tables("rows", _rows),
+        engine=read_fields(EngineCosts, engine, "kernels.engine"),
+    )
+    steps = [one.steps for one in kernels.rows]
+    _require_once("products", "weights", [one.weights for one in kernels.products])
+    _require_once("attention", "kept", [one.kept for one in kernels.attention])
+    _require_once("rows", "steps", steps)
+    # one thread computes a lone token as it does others, so that kind may lack
+    if missing := [kind for kind in STEPS if kind != "alone" and kind not in steps]:
+        raise Wrong(f"kernels.rows has no table whose steps are {missing[0]}")
+    return kernels
+
+
+def _product(raw: Table, place: str) -> ProductTable:
+    table = read_fields(ProductTable, raw, place)
+    _require_format(table.weights, WEIGHTS, f"weights of {place}")
+    tokens = list(table.tokens)
     if len(tokens) < 2 or tokens != sorted(set(tokens)):
-        raise ValueError("the tokens of a product are not in ascending order")
-    if len({len(column) for column in columns.values()}) != 1:
-        raise ValueError("the columns of a product are not of the same length")
-    return ProductTable(weights=str(raw["weights"]), **columns)
+        raise Wrong(f"tokens of {place} are not two or more in ascending order")
+    for name, column in vars(table).items():
+        if name != "weights" and len(column) != len(tokens):
+            raise Wrong(f"{name} and tokens of {place} are not of the same length")
+    return table
 
 
-def _rows(raw: Mapping[str, Any]) -> RowCosts:
-    elements: Mapping[str, float] = raw["element_ps"]
-    rest = {k: v for k, v in raw.items() if k != "element_ps"}
-    return RowCosts(
-        **_floats(rest, but="steps"), element_ps=tuple(float(elements[k]) for k in ROW_KINDS)
-    )
+def _attention(raw: Table, place: str) -> AttentionCosts:
+    costs = read_fields(AttentionCosts, raw, place)
+    _require_format(costs.kept, KEPT, f"kept of {place}")
+    return costs
 
 
-def _floats(raw: Mapping[str, Any], but: str = "") -> dict[str, Any]:
-    return {k: v if k == but else float(v) for k, v in raw.items()}
+def _rows(raw: Table, place: str) -> RowCosts:
+    elements, within = read_value(raw, "element_ps", "Table", place), f"element_ps of {place}"
+    each = tuple(read_value(elements, kind, "float", within) for kind in ROW_KINDS)
+    require_known(elements, ROW_KINDS, within)
+    costs = read_fields(RowCosts, raw, place, element_ps=each)
+    _require_format(costs.steps, STEPS, f"steps of {place}")
+    return costs
+
+
+def _require_format(found: str, known: Sequence[str], name: str) -> None:
+    if found not in known:
+        raise Wrong(f"{name} is {shown(found)}, where one of {', '.join(known)} is expected")
+
+
+def _require_once(title: str, name: str, found: list[str]) -> None:
+    if twice := [value for value in found if found.count(value) > 1]:
+        raise Wrong(f"kernels.{title} has two tables whose {name} is {twice[0]}")

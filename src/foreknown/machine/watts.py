@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 POWERCAP = Path("/sys/class/powercap")
+PLATFORM = "psys"
 SECONDS_EACH = 1.0
 FAMILIES = (
     (("EPYC",), 0.9, 2.2),
@@ -42,12 +43,30 @@ def measured_watts(
     work: Callable[[float], object], root: Path = POWERCAP, seconds: float = SECONDS_EACH
 ) -> Watts | None:
     """By the processor's counters, idle and then in `work(seconds)`; None where there are none."""
-    counters = sorted(root.glob("intel-rapl:?/energy_uj"))
+    counters = _counters(root)
     idle = _draw(counters, seconds, time.sleep)
     busy = _draw(counters, seconds, work) if idle else None
     if idle is None or busy is None or busy < idle:
         return None
     return Watts(idle, busy, "measured by the processor's counters (RAPL)")
+
+
+def _counters(root: Path) -> list[Path]:
+    """Of whole processors; of the platform, which contains them, only where there are none.
+
+    Zones within others have a second number, as in intel-rapl:0:1, and count with them.
+    """
+    zones = [zone for zone in sorted(root.glob("intel-rapl:*")) if zone.name.count(":") == 1]
+    platform = [zone for zone in zones if _zone_name(zone) == PLATFORM]
+    processors = [zone for zone in zones if zone not in platform]
+    return [zone / "energy_uj" for zone in processors or platform]
+
+
+def _zone_name(zone: Path) -> str:
+    try:
+        return (zone / "name").read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _draw(counters: list[Path], seconds: float, work: Callable[[float], object]) -> float | None:

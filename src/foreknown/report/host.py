@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from foreknown.errors import MachineError
 from foreknown.machine import Machine, Probes, measure, read_machine, write_machine
 from foreknown.machine.estimate import estimated_machine
 from foreknown.machine.machine import check_price, check_watts
-from foreknown.machine.measure import processor_name
+from foreknown.machine.processor import processor_name
 from foreknown.machine.watts import Watts, estimated_watts, measured_watts
 from foreknown.targets.cpu.toolchain import TARGETS, cache_directory, host_features
 
 Progress = Callable[[int, int], None]
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+LONGEST_TOLD = 200
 BY_HAND = "as given to calibrate"
+_log = logging.getLogger(__name__)
 
 
 def host_threads() -> int:
@@ -34,12 +38,39 @@ def profile_path(threads: int) -> Path:
 
 
 def known_host(threads: int) -> Machine:
-    """The host's kept profile; an estimate if it was not measured yet, or on another machine."""
+    """The host's kept profile; an estimate if it was not measured yet.
+
+    One that is damaged, or of another machine, is as good as none, and a line of the log (standard
+    error, unless the process logs elsewhere) says so once.
+    """
     try:
-        machine = read_machine(profile_path(threads))
-    except MachineError:
+        return _kept(threads) or estimated_host(threads)
+    except MachineError as error:
+        _tell(
+            f"the kept profile is not used, nor its price and watts: {error.what} ({error.where}); "
+            f"what follows rests on an estimate: foreknown calibrate --threads {threads} measures "
+            "this machine"
+        )
         return estimated_host(threads)
-    return machine if not _differences(machine, threads) else estimated_host(threads)
+
+
+def _kept(threads: int) -> Machine | None:
+    """The host's kept profile; None: there is none.
+
+    Raises:
+        MachineError: it is damaged, or of another machine.
+    """
+    path = profile_path(threads)
+    with suppress(OSError):
+        if not path.exists():
+            return None
+    return named_machine(path, threads)
+
+
+@cache
+def _tell(line: str) -> None:
+    """Log a line once in this process, however many models are opened on this machine."""
+    _log.warning("%s", line)
 
 
 def named_machine(path: Path, threads: int) -> Machine:
@@ -76,8 +107,9 @@ def calibrate(
     """Measure the host, in under thirty seconds, and keep what was found.
 
     Args:
-        usd_per_hour: what it costs; None: as the kept profile says, if it does.
-        watts: what it draws idle and busy; None: measured or estimated.
+        usd_per_hour: what it costs; None: as the kept profile says, if it does and is of this
+            machine.
+        watts: what it draws idle and busy; None: as given before, or measured or estimated.
 
     Raises:
         MachineError: a price or watts that make no sense.
@@ -87,9 +119,14 @@ def calibrate(
     from foreknown.targets.cpu.barrier import barrier_us
     from foreknown.targets.cpu.tools import f32_gflop_s, int8_gop_s, read_gb_s
 
-    kept = None
-    with suppress(MachineError):
-        kept = read_machine(profile_path(threads))
+    try:
+        kept = _kept(threads)
+    except MachineError as error:
+        kept = None
+        _tell(
+            f"the kept profile is replaced: {error.what} ({error.where}); a price or watts that it "
+            "had are not taken over: --usd-per-hour and --watts give them"
+        )
     power = None
     if watts is not None:  # refused before anything is measured
         check_watts(*watts)
@@ -131,8 +168,13 @@ def _differences(machine: Machine, threads: int) -> list[str]:
         ("its threads are", str(machine.threads), str(threads)),
     ):
         if its != ours:
-            found.append(f"{what} {its or 'none'}, here {ours or 'none'}")
+            found.append(f"{what} {_printable(its) or 'none'}, here {ours or 'none'}")
     return found
+
+
+def _printable(text: str) -> str:
+    """What a file says, fit for a message."""
+    return "".join(c if c.isprintable() else " " for c in text[:LONGEST_TOLD])
 
 
 def _features() -> tuple[str, ...]:

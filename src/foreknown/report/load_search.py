@@ -21,7 +21,7 @@ from foreknown.engine.rehearsal import Outcome
 from foreknown.errors import RequestError
 from foreknown.report.simulation import Served, Simulation, e2e_ms, simulate, tpot_ms, ttft_ms
 from foreknown.report.tables import Table, seconds_text
-from foreknown.report.traffic import Traffic
+from foreknown.report.traffic import LONGEST_YEARS, YEAR_S, Traffic
 
 CLOSE = 1.02
 """A rate that is carried and one that is not, so many times as large: that is close enough."""
@@ -174,8 +174,12 @@ def largest_load(
         RequestError: all requests come at once, so there is no rate; or a time to think that
             cannot be.
     """
-    if not (math.isfinite(think_s) and think_s >= 0):
-        raise RequestError(f"think_s is {think_s}", remedy="give seconds", field="think_s")
+    if not 0 <= think_s <= LONGEST_YEARS * YEAR_S:
+        raise RequestError(
+            f"think_s is {think_s}",
+            remedy=f"give seconds, from 0 to {LONGEST_YEARS} years of them",
+            field="think_s",
+        )
     own_rate = _requests_s(traffic)
     points: dict[float, Point] = {}
 

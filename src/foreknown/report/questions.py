@@ -45,7 +45,7 @@ class Wish:
     def miss(self, told: Forecast) -> float:
         """How many times too long or too large the worst is; 1 or less: it is kept."""
         time = miss(self.objective, told) if self.objective else 0.0
-        return max(time, told.memory.total / self.memory_bytes)
+        return max(time, told.memory.total / max(1, self.memory_bytes))
 
     def is_met(self, told: Forecast) -> bool:
         """Whether a forecast keeps it."""

@@ -15,9 +15,10 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from foreknown.engine.promises import Objective
@@ -27,6 +28,11 @@ SPAN_TOKENS = 512
 """Of a prompt, that one hash id of Mooncake's names."""
 MOST_TOKENS = 10_000_000
 """Of a prompt or an answer: more is a slip of the pen."""
+
+LATEST_NS = 1e20
+"""Of a clock: 3000 years after it began counting, or before."""
+LONGEST_LISTED = 100
+"""Characters."""
 
 AZURE = ("timestamp", "contexttokens", "generatedtokens")
 MOONCAKE = ("timestamp", "input_length", "output_length")
@@ -108,8 +114,10 @@ def _table(reader: Any, skipped: int, file: str) -> Form:
     _, header = next(rows)
     columns = [name.strip().lower() for name in header]
     where = f"{file}, line {skipped + 1}"
-    if twice := [name for name in dict.fromkeys(columns) if name and columns.count(name) > 1]:
-        raise TraceError(f"the column {twice[0]} is there twice", where=where, remedy=FORMS)
+    if twice := [name for name, n in Counter(columns).items() if name and n > 1]:
+        raise TraceError(
+            f"the column {listed(twice[:1])} is there twice", where=where, remedy=FORMS
+        )
     if len(set(AZURE) & set(columns)) > 1:
         name, time_column = "azure", "TIMESTAMP"
         known: tuple[str, ...] = AZURE
@@ -152,7 +160,7 @@ def _require(columns: list[str], needed: tuple[str, ...], where: str) -> None:
     if missing:
         names = " and ".join(missing) if len(missing) < 3 else ", ".join(missing)
         raise TraceError(
-            f"the trace has no column {names}", where=f"{where}: {', '.join(columns)}", remedy=FORMS
+            f"the trace has no column {names}", where=f"{where}: {listed(columns)}", remedy=FORMS
         )
 
 
@@ -191,7 +199,7 @@ def _azure(cells: Cells) -> TracedRequest:
 def _plain(cells: Cells) -> TracedRequest:
     column = next(name for name in ARRIVALS if name in cells)
     return TracedRequest(
-        round(_number(cells[column], column) * ARRIVALS[column]),
+        _time_ns(cells[column], column, ARRIVALS[column]),
         _tokens(cells["prompt_tokens"], "prompt_tokens"),
         _tokens(cells["output_tokens"], "output_tokens"),
         _objective(cells),
@@ -222,7 +230,7 @@ def _mooncake_request(line: str, names: dict[tuple[int, int], int]) -> TracedReq
             raise _Wrong(f"the request has no {name}", name, FORMS)
     n_prompt = _tokens(told["input_length"], "input_length")
     return TracedRequest(
-        round(_number(told["timestamp"], "timestamp") * 1e6),
+        _time_ns(told["timestamp"], "timestamp", 1e6),
         n_prompt,
         _tokens(told["output_length"], "output_length"),
         spans=_spans(told.get("hash_ids", []), n_prompt, names),
@@ -279,6 +287,16 @@ def _tokens(given: Any, column: str) -> int:
     return int(value)
 
 
+def _time_ns(given: Any, column: str, unit_ns: float) -> int:
+    time_ns = _number(given, column) * unit_ns
+    if not abs(time_ns) <= LATEST_NS:
+        unit = "seconds" if unit_ns == 1e9 else "milliseconds"
+        raise _Wrong(
+            f"{_shown(given)} is no time: the column counts in {unit}", column, f"give {unit}"
+        )
+    return round(time_ns)
+
+
 def _clock_ns(text: str) -> int:
     try:
         time = datetime.fromisoformat(text)
@@ -298,6 +316,14 @@ def _objective(cells: Cells) -> Objective | None:
         return Objective(**given)
     except RequestError as error:
         raise _Wrong(error.what, error.field, error.remedy) from None
+
+
+def listed(names: Iterable[str]) -> str:
+    """A file's own words on a line for people: shortened, and fit to be printed."""
+    text = ", ".join(islice(names, LONGEST_LISTED))
+    told = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:LONGEST_LISTED])
+    whole = len(told) <= LONGEST_LISTED and len(text) <= LONGEST_LISTED
+    return told if whole else f"{told[: LONGEST_LISTED - 3]}..."
 
 
 def _shown(given: Any) -> str:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
+from typing import TextIO
 
 from foreknown.errors import TraceError
 from foreknown.report.trace_forms import FORMS, Form, Line, TracedRequest, find_form
 
 MOST_BYTES = 1 << 28
+MOST_LINE = 1 << 22
+"""Characters: the spans of the longest prompt take less."""
 MOST_REQUESTS = 1_000_000
 _SHORTER = "take a stretch of it: head -n 100000 TRACE > SHORTER"
 
@@ -46,7 +51,7 @@ def read_trace(path: Path) -> Trace:
                 remedy=_SHORTER,
             )
         with path.open(encoding="utf-8-sig", newline="") as file:
-            form = find_form(file, str(path))
+            form = find_form(_lines(file, path), str(path))
             return _in_order(path, form)
     except UnicodeDecodeError:
         raise TraceError("the trace is not text", where=str(path), remedy=FORMS) from None
@@ -56,6 +61,29 @@ def read_trace(path: Path) -> Trace:
             where=str(path),
             remedy="name a file that can be read",
         ) from None
+
+
+def _lines(file: TextIO, path: Path) -> Iterator[str]:
+    """A file's lines, of which the system may not know how many there are: a pipe, a device."""
+    left = MOST_BYTES
+    for number in count(1):
+        line = file.readline(MOST_LINE + 1)
+        if not line:
+            return
+        if len(line) > MOST_LINE:
+            raise TraceError(
+                f"the line is longer than {MOST_LINE} characters",
+                where=f"{path}, line {number}",
+                remedy=FORMS,
+            )
+        left -= len(line)
+        if left < 0:
+            raise TraceError(
+                f"the trace has more than {MOST_BYTES} bytes",
+                where=f"{path}, line {number}",
+                remedy=_SHORTER,
+            )
+        yield line
 
 
 def _in_order(path: Path, form: Form) -> Trace:

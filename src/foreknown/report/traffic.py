@@ -9,10 +9,14 @@ from itertools import islice
 
 from foreknown.engine.promises import Objective
 from foreknown.engine.rehearsal import Arrival
-from foreknown.errors import RequestError
+from foreknown.errors import RequestError, TraceError
 from foreknown.graph.batch import BLOCK_TOKENS
-from foreknown.report.trace_forms import SPAN_TOKENS, TracedRequest
+from foreknown.report.trace_forms import MOST_TOKENS, SPAN_TOKENS, TracedRequest
 from foreknown.report.traces import Trace
+
+LONGEST_YEARS = 10
+"""From the first request to the last: more is a slip of the pen."""
+YEAR_S = 365.25 * 86_400
 
 
 @dataclass(frozen=True)
@@ -65,18 +69,26 @@ def traffic(
         context: tokens of prompt and answer together, at least 2. What is longer is cut: first
             the prompt, to half of the context at least, then the answer.
         objective: of every request that has none of its own.
+
+    Raises:
+        TraceError: its requests, as scaled, come over more than ten years.
+        RequestError: they have more tokens than a prompt or an answer can have.
     """
     arrivals, n_clipped = [], 0
-    for request in _stretch(trace, scale):
-        n_prompt = max(1, round(request.n_prompt * scale.length))
-        n_output = max(1, round(request.n_output * scale.length))
+    for number, request in enumerate(_stretch(trace, scale), 1):
+        time_ns = request.time_ns / scale.rate
+        if time_ns > LONGEST_YEARS * YEAR_S * 1e9:
+            raise _too_late(trace, number, time_ns)
+        n_prompt, n_output = (
+            _scaled(n, scale.length) for n in (request.n_prompt, request.n_output)
+        )
         if n_prompt + n_output > context:
             n_clipped += 1
             n_prompt = min(n_prompt, max(context - n_output, context // 2))
             n_output = min(n_output, context - n_prompt)
         arrivals.append(
             Arrival(
-                time_ns=round(request.time_ns / scale.rate),
+                time_ns=round(time_ns),
                 n_prompt=n_prompt,
                 n_output=n_output,
                 objective=request.objective or objective,
@@ -85,6 +97,26 @@ def traffic(
             )
         )
     return Traffic(tuple(arrivals), n_clipped)
+
+
+def _scaled(n_tokens: int, length: float) -> int:
+    if n_tokens * length > MOST_TOKENS:
+        raise RequestError(
+            f"length is {length:g}, which makes {n_tokens * length:.3g} tokens of {n_tokens}",
+            remedy=f"a prompt or an answer has {MOST_TOKENS} at most",
+            field="length",
+        )
+    return max(1, round(n_tokens * length))
+
+
+def _too_late(trace: Trace, number: int, time_ns: float) -> TraceError:
+    return TraceError(
+        f"request {number} comes {time_ns / YEAR_S / 1e9:.3g} years after the first, where "
+        f"{LONGEST_YEARS} are expected at most",
+        where=trace.name,
+        remedy="give times in the unit that their column names: seconds in arrival_s, milliseconds "
+        "in arrival_ms and timestamp; or let them come faster by a larger --rate",
+    )
 
 
 def _stretch(trace: Trace, scale: Scale) -> Iterator[TracedRequest]:
