@@ -14,6 +14,7 @@ from foreknown.engine import Engine, NotPromised, Output, Request, SamplingParam
 from foreknown.engine.promises import MS, Objective, Promise
 from foreknown.engine.rehearsal import Arrival
 from foreknown.engine.snapshot import Capacity
+from foreknown.engine.virtual_engine import FOREVER_NS
 from foreknown.graph.batch import BLOCK_TOKENS, Batch
 from foreknown.plan.price import Price, StepShape
 from tests.engine.conftest import FakeProgram
@@ -169,7 +170,7 @@ class Came:
         )
         n_gaps = len(self.times_ns) - 1
         return self.promise.kept(
-            first_ms - came_ms if self.arrival.n_output else None,
+            first_ms - came_ms,
             (last_ms - first_ms) / n_gaps if n_gaps else None,
             last_ms - came_ms,
         )
@@ -195,27 +196,51 @@ class Reality:
         self._coming: list[tuple[int, Arrival]] = []
         self._ready: list[Request] = []
         self.came: list[Came] = []
-        program.meanwhile = self._meanwhile
+        program.meanwhile = self.meanwhile
 
     def serve(self, arrivals: Iterable[Arrival]) -> list[Came]:
         """What comes of them, in order of arrival."""
-        engine, clock = self.engine, self.program.clock
-        self._coming = list(enumerate(arrivals))[::-1]
-        self.came = []
-        while self._coming or engine.has_work or self._ready:
-            if not engine.has_work and not self._ready:
-                clock.now = max(clock.now, self._coming[-1][1].time_ns)
-            self._meanwhile(clock.now + 1)
-            for request in self._ready:
-                engine.add_samples(request)
-            self._ready.clear()
-            for output in engine.step():
-                self._take(output)
-            if self._check:
-                engine.check_integrity()
+        clock = self.program.clock
+        self.expect(arrivals)
+        while self.has_work:
+            clock.now = max(clock.now, self.next_ns)
+            self.take_arrivals()
+            self.step()
         return self.came
 
-    def _meanwhile(self, end_ns: int) -> None:
+    def expect(self, arrivals: Iterable[Arrival]) -> None:
+        """These will come."""
+        self._coming = list(enumerate(arrivals))[::-1]
+        self.came = []
+
+    @property
+    def has_work(self) -> bool:
+        """Whether anybody is here or will come."""
+        return bool(self._coming or self._ready or self.engine.has_work)
+
+    @property
+    def next_ns(self) -> int:
+        """When there is something to do."""
+        if self.engine.has_work or self._ready:
+            return 0
+        return self._coming[-1][1].time_ns if self._coming else FOREVER_NS
+
+    def take_arrivals(self) -> None:
+        """Queue all who have come by now."""
+        self.meanwhile(self.program.clock.now + 1)
+        for request in self._ready:
+            self.engine.add_samples(request)
+        self._ready.clear()
+
+    def step(self) -> None:
+        """Take a step."""
+        for output in self.engine.step():
+            self._take(output)
+        if self._check:
+            self.engine.check_integrity()
+
+    def meanwhile(self, end_ns: int) -> None:
+        """Have those decided about who come before that."""
         clock = self.program.clock
         while self._coming and self._coming[-1][1].time_ns < end_ns:
             number, arrival = self._coming.pop()
@@ -272,6 +297,7 @@ def new_reality(
     stops_after: Callable[[int], int | None] = lambda number: None,
     learns: bool = True,
     check: bool = True,
+    clock: SteppingClock | None = None,
     **sizes: Any,
 ) -> Reality:
     """A machine and its engine.
@@ -280,8 +306,9 @@ def new_reality(
         price: what steps take.
         told: what the engine is told that they take, if that is something else.
         learns: whether the engine corrects what it was told.
+        clock: of other engines, too, that take their steps in turns with it.
     """
-    clock = SteppingClock()
+    clock = clock or SteppingClock()
     program = TimedProgram(library, price, clock, **sizes)
     engine = Engine(program, clock=clock, speculate=False, price=told or price)
     if not learns:

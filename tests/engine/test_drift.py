@@ -133,6 +133,31 @@ def test_what_is_long_ago_counts_no_more() -> None:
     assert drift.margin == pytest.approx(0.05)
 
 
+def test_what_is_long_ago_counts_no_more_where_nothing_runs() -> None:
+    drift = Drift()
+    work(drift, 5, 2.0, now_s=10)
+    drift.exit_s.see(0.3, 10)
+    assert drift.has_drifted
+    assert drift.forgotten_s(30) == 40
+    drift.forget(69)
+    assert (drift.ratio, drift.exit_s.value) == (2.0, 0.3)
+    drift.forget(71)
+    assert (drift.ratio, drift.stall_s, drift.exit_s.value) == (1.0, LEAST_STALL_S, 0.0)
+    assert drift.forgotten_s(71) == 0
+    assert not drift.has_drifted
+    assert drift.margin == pytest.approx(1.0), "it may be slow again"
+    drift.forget(10 + LONG_MEMORY_S + 1)
+    assert drift.margin == 0.05
+    work(drift, 5, 1.5, now_s=400)
+    assert drift.ratio == pytest.approx(1.5)
+
+
+def test_a_margin_that_was_given_is_not_forgotten() -> None:
+    drift = Drift.told(0.2)
+    drift.forget(1e6)
+    assert (drift.ratio, drift.margin, drift.stall_s) == (1.0, 0.2, 0.0)
+
+
 def test_time_that_nobody_took_note_of_closes_windows() -> None:
     drift = Drift()
     for _ in range(round(4 * WINDOW_S / 0.002)):  # one step in four

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ from foreknown.errors import ForeknownError, RequestError
 from foreknown.server.engine_thread import EngineThread
 from foreknown.server.errors import Refusal
 from foreknown.server.generation import Generation
-from foreknown.server.metrics import Metrics
+from foreknown.server.metrics import FORECAST_EVERY_NS, Metrics
 from foreknown.server.objectives import Wanted
 
 ROOM = 12
@@ -259,6 +260,25 @@ def test_those_who_ask_for_nothing_are_told_nothing() -> None:
         asked.close()
 
     assert not any(running(engine, body).promises("m").values())
+
+
+def test_a_forecast_a_second_is_held_against_what_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where nobody asks to be told one."""
+    engine = Booking()
+    erred: list[str] = []
+
+    async def body(thread: EngineThread, metrics: Metrics) -> None:
+        monkeypatch.setattr(metrics, "forecast_erred", lambda m, of, ratio: erred.append(of))
+        for n_tokens in (3, 5):
+            asked = generation(engine, thread, metrics, [prompt(1, n_tokens)], None).start()
+            async for _ in asked:
+                pass
+            assert asked.told() == asked.outcome() == {}
+            asked.close()
+        assert metrics.forecast_is_due("m", time.monotonic_ns() + FORECAST_EVERY_NS)
+
+    running(engine, body)
+    assert sorted(erred) == ["total", "ttft"]
 
 
 def test_the_stand_in_has_what_the_server_asks_of_engines() -> None:

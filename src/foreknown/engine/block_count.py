@@ -12,16 +12,27 @@ from foreknown.graph.batch import BLOCK_TOKENS
 class BlockCount:
     """As many blocks as there are, whichever they be; what they held is forgotten.
 
+    Only whoever follows another finds the prompt that both share, and is lent as much all the same.
+
+    Args:
+        tails: whether a block that is not full can be shared, by a copy.
+
     Attributes:
         n_free: blocks that can be lent.
     """
 
-    def __init__(self, n_free: int) -> None:
+    def __init__(self, n_free: int, *, tails: bool = True) -> None:
         self.n_free = n_free
+        self._tails = tails
 
     def find(self, sequence: Rehearsed) -> Found | None:
         """None if it cannot start now; see `BlockManager.find`."""
-        return Found() if blocks_to_start(sequence) <= self.n_free else None
+        if blocks_to_start(sequence) > self.n_free:
+            return None
+        if not sequence.follows or sequence.n_output:
+            return Found()
+        n_shared = sequence.n_tokens - 1
+        return Found(n_tail=n_shared if self._tails else n_shared - n_shared % BLOCK_TOKENS)
 
     def allocate(self, sequence: Rehearsed, found: Found) -> None:
         """Blocks for all that a sequence has so far."""
@@ -61,14 +72,10 @@ class PrefixCount(BlockCount):
 
     A named block is held by one sequence or more, or by none and free to be lent again: those that
     were let go longest ago go first, after all that have no name.
-
-    Args:
-        tails: whether a block that is not full can be shared, by a copy.
     """
 
     def __init__(self, n_free: int, *, tails: bool = True) -> None:
-        super().__init__(n_free)
-        self._tails = tails
+        super().__init__(n_free, tails=tails)
         self._held: dict[int, int] = {}
         self._cached: OrderedDict[int, None] = OrderedDict()
 

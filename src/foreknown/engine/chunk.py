@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Sequence as Tokens
+from math import inf
 from typing import Generic, NamedTuple, TypeVar
 
 from foreknown.engine.progress import Progress
@@ -37,13 +38,15 @@ class Room:
         tokens: of all that it may have.
         prompt_tokens: of those that prompts and drafts may have.
         rows: of logits.
+        limit_s: what the whole step may take with prompts, by their contexts.
     """
 
-    __slots__ = ("prompt_tokens", "rows", "tokens")
+    __slots__ = ("limit_s", "prompt_tokens", "rows", "tokens")
 
     def __init__(self, tokens: int, rows: int) -> None:
         self.tokens = self.prompt_tokens = tokens
         self.rows = rows
+        self.limit_s = inf
 
     def take(self, n_tokens: int, n_rows: int) -> None:
         self.tokens -= n_tokens

@@ -11,6 +11,7 @@ So t seconds as told take no more than (ratio x (1 + margin)) t + stall.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from dataclasses import dataclass
 from statistics import median
@@ -52,26 +53,33 @@ class Window:
 
 
 class Worst:
-    """The greatest of what was seen in the last minute, or some other time."""
+    """The greatest of what was seen in the last minute, or some other time; for any thread."""
 
     def __init__(self, memory_s: float = MEMORY_S) -> None:
         self._memory_s = memory_s
         self._seen: deque[tuple[float, float]] = deque()  # later ones are less
+        self._lock = threading.Lock()
 
     def see(self, value: float, now_s: float) -> None:
         """Take note of a value."""
-        seen = self._seen
-        while seen and seen[-1][1] <= value:
-            seen.pop()
-        seen.append((now_s, value))
-        while seen[0][0] < now_s - self._memory_s:
-            seen.popleft()
+        with self._lock:
+            seen = self._seen
+            while seen and seen[-1][1] <= value:
+                seen.pop()
+            seen.append((now_s, value))
+        self.forget(now_s)
+
+    def forget(self, now_s: float) -> None:
+        """Let what is too long ago count no more."""
+        with self._lock:
+            while self._seen and self._seen[0][0] < now_s - self._memory_s:
+                self._seen.popleft()
 
     @property
     def value(self) -> float:
         """0 if nothing was seen."""
-        seen = self._seen
-        return seen[0][1] if seen else 0.0
+        with self._lock:
+            return self._seen[0][1] if self._seen else 0.0
 
 
 class Drift:
@@ -105,6 +113,7 @@ class Drift:
         self.entry_s, self.exit_s = Worst(), Worst()
         self.has_drifted = False
         self.n_changes = self.clock_jumps = 0
+        self._lock = threading.Lock()
 
     @classmethod
     def told(cls, margin: float) -> Drift:
@@ -138,6 +147,25 @@ class Drift:
         if self._busy_s >= WINDOW_S and self._steps:
             self._close_window(now_s)
 
+    def forget(self, now_s: float) -> None:
+        """Let what is too long ago count no more, also if little has run since; from any thread.
+
+        A machine of which nothing is left is as told, but for the margin, which remembers longer.
+        """
+        for worst in (self.entry_s, self.exit_s):
+            worst.forget(now_s)
+        with self._lock:
+            slow, n_windows = self._slow.value, len(self._windows)
+            self._slow.forget(now_s)
+            self._drop_windows(now_s)
+            if (self._slow.value, len(self._windows)) != (slow, n_windows):
+                self._weigh()
+
+    def forgotten_s(self, now_s: float) -> float:
+        """Seconds until `forget` would leave no window, if nothing else ran."""
+        with self._lock:
+            return max(self._windows[-1].end_s + MEMORY_S - now_s, 0.0) if self._windows else 0.0
+
     def observe_long(self, told_s: float, took_s: float) -> None:
         """Take note of a step only because it took long."""
         self._long.append((told_s, took_s))
@@ -149,27 +177,39 @@ class Drift:
         lost_s = max(0.0, *(took - slow * told for told, took in self._steps))
         stall_s = max(0.0, lost_s, *(took - slow * told for told, took in self._long))
         share = self._busy_s / took_s  # those that nobody took note of were like these
-        self._windows.append(Window(now_s, told_s * share, self._busy_s - lost_s, stall_s))
-        while self._windows[0].end_s < now_s - MEMORY_S:
-            self._windows.popleft()
+        window = Window(now_s, told_s * share, self._busy_s - lost_s, stall_s)
         self._busy_s = 0.0
         self._steps.clear()
         self._long.clear()
-        self._weigh(now_s)
+        with self._lock:
+            self._windows.append(window)
+            self._drop_windows(now_s)
+            self._weigh(now_s)
 
-    def _weigh(self, now_s: float) -> None:
+    def _drop_windows(self, now_s: float) -> None:
+        while self._windows and self._windows[0].end_s < now_s - MEMORY_S:
+            self._windows.popleft()
+
+    def _weigh(self, closed_s: float | None = None) -> None:
+        """Say what the machine is, of the windows that are left.
+
+        Args:
+            closed_s: when the last of them ended, if it has just come.
+        """
         windows = list(self._windows)
         if len(windows) >= _ENOUGH:
             recent = windows[-_RECENT:]
             self.ratio = median((one.took_s + one.stall_s) / one.told_s for one in recent)
+        elif not windows:
+            self.ratio = 1.0
         least_margin, least_stall_s = self.calm
         ratios = [_long_ratio(windows, end, self.ratio) for end in range(1, len(windows) + 1)]
-        if len(windows) >= _LONG:
-            self._slow.see(ratios[-1], now_s)
-        slow = max(*ratios, self._slow.value)
+        if closed_s is not None and len(windows) >= _LONG:
+            self._slow.see(ratios[-1], closed_s)
+        slow = max((*ratios, self._slow.value))
         self.margin = min(max(slow / self.ratio - 1, least_margin), MOST_MARGIN)
         lost = (one.took_s - self.slowest * one.told_s for one in windows)
-        self.stall_s = max(least_stall_s, *lost, *(one.stall_s for one in windows))
+        self.stall_s = max((least_stall_s, *lost, *(one.stall_s for one in windows)))
         off = abs(self.ratio - 1)
         if off > DRIFTED if not self.has_drifted else off < STEADY:
             self.has_drifted = not self.has_drifted

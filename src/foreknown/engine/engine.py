@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from math import inf
 
 from foreknown.engine.block_manager import BlockManager, blocks_for
 from foreknown.engine.chunking import Chunking
@@ -19,6 +20,7 @@ from foreknown.engine.flat_batch import FlatBatch
 from foreknown.engine.foresight import Foresight, InStep
 from foreknown.engine.intake import Intake
 from foreknown.engine.integrity import check_integrity
+from foreknown.engine.neighbours import Outstanding
 from foreknown.engine.output import Output
 from foreknown.engine.postprocessor import Postprocessor
 from foreknown.engine.program import Program
@@ -113,6 +115,7 @@ class Engine:
                 self._lock,
                 self._in_step,
             )
+        self._price, self._shares = price, False
         self._watch = StepWatch(price, self.drift)
         self._batch = FlatBatch(program.max_tokens, program.max_rows, self.blocks.tables)
         self._sequences: dict[str, Sequence] = {}
@@ -190,14 +193,22 @@ class Engine:
                 request = replace(request, id=f"request-{self._n_added}")
             if foresight is None or not foresight.expects(request.id):
                 self.reserve(request)
-        commitment = None if foresight is None else foresight.take(request.id)
-        admitted = self._intake.admit(request, self._n_added, now_ns, self._sequences, commitment)
+        commitment = None if foresight is None else foresight.commitment(request.id)
+        try:
+            admitted = self._intake.admit(
+                request, self._n_added, now_ns, self._sequences, commitment
+            )
+        except BaseException:
+            self.release(request.id)
+            raise
         self._n_added += admitted.n_numbers
         first, *followers = admitted.sequences
         for i, request_id in enumerate(admitted.ids):
             self._sequences[request_id] = followers[i - 1] if i and followers else first
         with self._lock:
             self.scheduler.add(first, followers)
+            if foresight is not None:
+                foresight.take(request.id)
         return admitted.ids
 
     def foresee(self, request: Request) -> Foreseen:
@@ -239,6 +250,36 @@ class Engine:
         self._foresees().reserve(request, request.objective, len(prompt), max_tokens)
         return Promise.of(request.objective)
 
+    def share(self, others: Iterable[Engine]) -> None:
+        """Take steps in turns with other engines, and keep what they promise, too."""
+        self._shares = True
+        if self._foresight is not None:
+            found = (one._foresight for one in others)
+            self._foresight.neighbours = tuple(one for one in found if one is not None)
+
+    @property
+    def holds_promises(self) -> bool:
+        """Whether anybody here was promised a time, or will come who was."""
+        foresight = self._foresight
+        return self.scheduler.has_promised or (foresight is not None and foresight.n_expected > 0)
+
+    def outstanding(self) -> Outstanding | None:
+        """What was promised here and has not come to its end; None: nothing."""
+        return None if self._foresight is None else self._foresight.outstanding()
+
+    def longest_step_s(self) -> float:
+        """What the next step takes at most; infinite: nobody knows."""
+        if self._price is None:
+            return inf
+        with self._lock:
+            every = (*self.scheduler.running, *self.scheduler.waiting)
+            n_tokens = min(sum(one.n_pending for one in every), self.program.max_tokens)
+            kept = sum(one.n_tokens for one in every)
+            longest = max((one.n_tokens for one in every), default=0)
+        rows = min(len(every), self.program.max_rows)
+        shape = StepShape(n_tokens, rows, n_tokens * longest, kept)
+        return self.drift.slowest * self._price.seconds(shape)
+
     def release(self, request_id: str) -> None:
         """Give back the time that was kept for a request which does not come."""
         if self._foresight is not None:
@@ -268,6 +309,8 @@ class Engine:
                     self.scheduler.settle()
                     self._in_step.chunks = ()
             self._learn(len(chunks), len(batch.tokens), len(outputs), now_ns - start_ns)
+            if self._shares:  # what comes next may be another's step
+                self._watch.begin((), now_ns)
             if not self.scheduler.has_work:
                 self._watch.idle()
             self._news += outputs

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from foreknown.engine.chunk import Chunk, shape_of
 from foreknown.engine.clock import Clock
 from foreknown.engine.drift import Drift
+from foreknown.engine.neighbours import LOOK_AGAIN_NS, Elsewhere, Outstanding
 from foreknown.engine.progress import PROMISED
 from foreknown.engine.promise_book import Granted, PromiseBook
 from foreknown.engine.promises import Commitment, Foreseen, Objective, committed
@@ -26,8 +27,6 @@ from foreknown.engine.sequence import Sequence
 from foreknown.engine.snapshot import Capacity, Snapshot, take_snapshot
 from foreknown.plan.price import Price
 
-LOOK_AGAIN_NS = 20_000_000
-"""How often it is looked at what is to spare, while only some were promised a time."""
 _FIRST_NUMBER = 1 << 40
 """Of those who have not come yet: behind all who have."""
 
@@ -55,6 +54,9 @@ class Foresight:
         in_step: kept up to date by the engine.
         price: what steps take, as forecast.
         drift: how far that is from what they take.
+
+    Attributes:
+        neighbours: of other engines that take their steps in turns with this one.
     """
 
     def __init__(
@@ -70,7 +72,10 @@ class Foresight:
         assert scheduler.chunking is not None
         self._scheduler, self._price, self._drift = scheduler, price, drift
         self._clock, self._lock, self._in_step = clock, lock, in_step
-        self._book = PromiseBook(capacity, price.seconds, scheduler.chunking, drift, self._snapshot)
+        self._book = PromiseBook(
+            capacity, price.seconds, scheduler.chunking, drift, self._snapshot, self._elsewhere
+        )
+        self.neighbours: tuple[Foresight, ...] = ()
         self._expected: dict[str, _Expected] = {}
         self._numbers = count(_FIRST_NUMBER)
         self._look_again_ns = 0
@@ -85,7 +90,8 @@ class Foresight:
         """What a request would take if it came now."""
         newcomers = self._newcomers(request, n_prompt, max_tokens)
         if request.objective is not None:
-            commitment = committed(request.objective, newcomers[0].arrival_ns)
+            first = newcomers[0]
+            commitment = committed(request.objective, first.arrival_ns, whole=first.comes_whole)
             newcomers = [one.wanting(commitment) for one in newcomers]
         return self._book.foresee(newcomers)
 
@@ -116,25 +122,54 @@ class Foresight:
             begin_ns = max(newcomers[0].arrival_ns, self._step_end_ns)
             self._expected[request.id] = _Expected(newcomers, begin_ns)
             self._scheduler.spare_s = granted.spare_s
+        for neighbour in self.neighbours:
+            neighbour.spare_at_most(granted.spare_s)
+
+    def spare_at_most(self, spare_s: float) -> None:
+        """Another engine has promised something that leaves so much time to spare."""
+        with self._lock:
+            self._scheduler.spare_s = min(self._scheduler.spare_s, spare_s)
 
     def expects(self, request_id: str) -> bool:
         """Whether a request was promised a time and has not come yet."""
         return request_id in self._expected
 
-    def take(self, request_id: str) -> Commitment | None:
-        """What was promised to a request that comes now."""
-        with self._lock:
-            expected = self._expected.pop(request_id, None)
-        if expected is None:
-            return None
-        now_ns = self._clock.now_ns()
-        self._drift.entry_s.see(max(now_ns - expected.begin_ns, 0) / 1e9, now_ns / 1e9)
-        return expected.newcomers[0].commitment
+    def commitment(self, request_id: str) -> Commitment | None:
+        """What was promised to a request that is about to come."""
+        expected = self._expected.get(request_id)
+        return None if expected is None else expected.newcomers[0].commitment
+
+    def take(self, request_id: str) -> None:
+        """A request comes: whoever holds the engine's lock has given it to the scheduler."""
+        expected = self._expected.pop(request_id, None)
+        if expected is not None:
+            now_ns = self._clock.now_ns()
+            self._drift.entry_s.see(max(now_ns - expected.begin_ns, 0) / 1e9, now_ns / 1e9)
 
     def release(self, request_id: str) -> None:
         """Forget a request that does not come; nothing happens if nothing was promised to it."""
         with self._lock:
             self._expected.pop(request_id, None)
+
+    def outstanding(self) -> Outstanding | None:
+        """What was promised here and has not come to its end; None: nothing."""
+        return self._book.outstanding()
+
+    def _elsewhere(self) -> Elsewhere:
+        found = (one.outstanding() for one in self.neighbours)
+        return Elsewhere(tuple(one for one in found if one is not None))
+
+    def step_end_ns(self) -> int:
+        """When the step that runs here ends at the latest; 0: none does."""
+        with self._lock:
+            return self._end_ns(self._drift.slowest)
+
+    def _end_ns(self, slower: float) -> int:
+        step = self._in_step
+        if not step.chunks:
+            return 0
+        took_s = self._price.seconds(shape_of(step.chunks)) * slower
+        return step.start_ns + round(took_s * 1e9)
 
     def look_again(self, now_ns: int) -> None:
         """See what is to spare for those who were promised nothing, if it is time to."""
@@ -150,6 +185,7 @@ class Foresight:
         """A request's answers; the first computes the prompt that all share."""
         n_answers = request.samples if request.beams is None else request.beams.width
         arrival_ns = self._clock.now_ns()
+        self._drift.forget(arrival_ns / 1e9)
         each = request.embed == "mean" or request.prompt_logprobs is not None
         newcomers = [
             Rehearsed(
@@ -159,6 +195,7 @@ class Foresight:
                 arrival_ns,
                 user=request.user,
                 reads_each=each and i == 0,
+                comes_whole=request.beams is not None,
             )
             for i in range(n_answers)
         ]
@@ -169,20 +206,15 @@ class Foresight:
     def _snapshot(self, slower: float) -> Snapshot:
         """Where the scheduler stands when its step is done, which takes so many times longer than
         forecast."""
+        others_ns = max((one.step_end_ns() for one in self.neighbours), default=0)
         with self._lock:
             now_ns = self._clock.now_ns()
-            step = self._in_step
-            if step.chunks:
-                took_s = self._price.seconds(shape_of(step.chunks)) * slower
-                end_ns = max(now_ns, step.start_ns + round(took_s * 1e9))
-            else:
-                end_ns = now_ns
-            self._step_end_ns = end_ns
+            self._step_end_ns = end_ns = max(now_ns, others_ns, self._end_ns(slower))
             return take_snapshot(
                 self._scheduler,
                 partial(_copy, now_ns=now_ns),
                 now_ns=end_ns,
-                in_step=step.chunks,
+                in_step=self._in_step.chunks,
                 expected=[one.again() for own in self._expected.values() for one in own.newcomers],
             )
 

@@ -109,6 +109,11 @@ class Progress:
         """Whether every token of its prompt needs a row of its own."""
         return False
 
+    @property
+    def comes_whole(self) -> bool:
+        """Whether its tokens are told all at once, when the last is known."""
+        return False
+
     def restart(self) -> None:
         """All its tokens are to be computed again."""
         self.n_computed = 0

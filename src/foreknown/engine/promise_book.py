@@ -14,6 +14,7 @@ from typing import NamedTuple
 from foreknown.engine.block_count import BlockCount
 from foreknown.engine.chunking import Chunking
 from foreknown.engine.drift import Drift
+from foreknown.engine.neighbours import Elsewhere, Outstanding
 from foreknown.engine.promises import (
     MS,
     Commitment,
@@ -29,7 +30,8 @@ from foreknown.engine.virtual_engine import VirtualEngine
 from foreknown.plan.price import StepShape
 
 GRAINS = 6
-"""Leaps, about, in which all who decode come to their ends."""
+"""Leaps, about, in which all who decode come to their ends when something is to be promised: fewer
+leaps are decided sooner, and margins cover what they do not show."""
 
 STEPS_EARLY, STEPS_EARLY_OF_OTHERS = 2, 1
 """Of decode tokens: tokens come at the ends of steps, requests in the midst of them. What was
@@ -81,6 +83,7 @@ class PromiseBook:
         drift: how far to trust them.
         look: takes a snapshot of where the engine stands after the step it is in, which takes so
             many times longer than forecast; a run spends it, so each has its own.
+        elsewhere: what is outstanding on other engines of this machine.
     """
 
     def __init__(
@@ -90,9 +93,11 @@ class PromiseBook:
         chunking: Chunking,
         drift: Drift,
         look: Callable[[float], Snapshot],
+        elsewhere: Callable[[], Elsewhere] = Elsewhere,
     ) -> None:
         self._capacity, self._step_seconds = capacity, step_seconds
         self._chunking, self._drift, self._look = chunking, drift, look
+        self._elsewhere = elsewhere
 
     def commit(self, newcomers: Sequence[Rehearsed], objective: Objective) -> Granted:
         """Promise what is asked for.
@@ -107,30 +112,41 @@ class PromiseBook:
         Raises:
             NotPromised: not without breaking it or another promise.
         """
-        wanted = committed(objective, newcomers[0].arrival_ns)
-        trial = self._try(newcomers, wanted)
+        first = newcomers[0]
+        wanted = committed(objective, first.arrival_ns, whole=first.comes_whole)
+        elsewhere = self._elsewhere()
+        trial = self._try(newcomers, wanted, elsewhere)
         trials = [trial]
         for order_ns in _places(trial):
             if trial.is_kept:
                 break
-            trial = self._try(newcomers, wanted._replace(order_ns=order_ns))
+            trial = self._try(newcomers, wanted._replace(order_ns=order_ns), elsewhere)
             trials.append(trial)
         if not trial.is_kept:
-            raise self._refusal(newcomers, objective, trials)
+            raise self._refusal(newcomers, objective, trials, elsewhere)
         return Granted(trial.commitment, -max(trial.late_s, trial.others_late_s))
 
-    def spare_s(self) -> float:
-        """Seconds by which everything that was promised may come later and still be kept."""
+    def outstanding(self) -> Outstanding | None:
+        """What was promised and has not come to its end; None: nothing."""
         snapshot = self._look(self._drift.slowest)
+        if not (promised := _promised(snapshot)):
+            return None
         allowance_s = self._allowance_s(len(snapshot.sequences), STEPS_EARLY_OF_OTHERS)
-        return -_late_s(self._run(snapshot, _promised(snapshot)), allowance_s)
+        every = self._run(snapshot, promised)
+        return Outstanding(-_late_s(every, allowance_s), _work_s(snapshot, every))
+
+    def spare_s(self) -> float:
+        """Seconds by which everything that was promised, here and on other engines, may come later
+        and still be kept."""
+        own, others = self.outstanding(), self._elsewhere().each
+        return -Elsewhere(others if own is None else (own, *others)).late_s()
 
     def foresee(self, newcomers: Sequence[Rehearsed]) -> Foreseen:
         """What a request takes among all that run and wait, at greatest lengths."""
         ratio = self._drift.ratio
         snapshot = self._look(ratio)
         copies = [one.again() for one in newcomers]
-        self._run(snapshot, snapshot.sequences, copies, slower=ratio)
+        self._run(snapshot, snapshot.sequences, copies, slower=ratio, grains=math.inf)
         return self._foreseen(copies, self._alone(newcomers, ratio))
 
     def _allowance_s(self, n_running: int, n_steps: int = STEPS_EARLY) -> float:
@@ -138,19 +154,29 @@ class PromiseBook:
         n_rows = min(n_running + 1, self._capacity.max_rows)
         return self._drift.allowance_s + n_steps * self._chunking.decode.seconds(n_rows)
 
-    def _try(self, newcomers: Sequence[Rehearsed], commitment: Commitment) -> _Trial:
+    def _try(
+        self, newcomers: Sequence[Rehearsed], commitment: Commitment, elsewhere: Elsewhere
+    ) -> _Trial:
         copies = [one.wanting(commitment) for one in newcomers]
         snapshot = self._look(self._drift.slowest)
         n_running, promised = len(snapshot.sequences), _promised(snapshot)
         orders = [one.order[1] for one in promised]
         others = self._run(snapshot, promised, copies)
-        allowance_s = self._allowance_s(n_running)
+        allowance_s = self._allowance_s(n_running) + elsewhere.work_s
+        others_allowance_s = self._allowance_s(n_running, STEPS_EARLY_OF_OTHERS)
+        others_late_s = max(
+            _late_s(others, others_allowance_s + elsewhere.work_s),
+            elsewhere.late_s(_work_s(snapshot, [*others, *copies])),
+        )
         late_s = _late_s(copies, allowance_s)
-        others_late_s = _late_s(others, self._allowance_s(n_running, STEPS_EARLY_OF_OTHERS))
         return _Trial(commitment, copies, late_s, others_late_s, orders, allowance_s)
 
     def _refusal(
-        self, newcomers: Sequence[Rehearsed], objective: Objective, trials: Sequence[_Trial]
+        self,
+        newcomers: Sequence[Rehearsed],
+        objective: Objective,
+        trials: Sequence[_Trial],
+        elsewhere: Elsewhere,
     ) -> NotPromised:
         """Why something was not promised; what could be is what a trial has that spares others."""
         alone = self._alone(newcomers, self._drift.slowest, trials[0].commitment)
@@ -166,8 +192,12 @@ class PromiseBook:
             end_ns = max((one.last_ns for one in others), default=begin_ns)  # all may be through
             wait_ms = (end_ns - begin_ns) / MS
             earliest = self._foreseen(alone, alone, allowance_ms, wait_ms)
+            wait_ms += 1e3 * elsewhere.work_s
         calm = self._calm(newcomers, trials[0].commitment)
-        return NotPromised(objective, earliest, calm, wait_ms)
+        forgotten_ms = 0.0
+        if _late_s(alone, trials[-1].allowance_s) > 0:
+            forgotten_ms = 1e3 * self._drift.forgotten_s(newcomers[0].arrival_ns / 1e9)
+        return NotPromised(objective, earliest, calm, wait_ms, forgotten_ms)
 
     def _calm(self, newcomers: Sequence[Rehearsed], commitment: Commitment) -> Foreseen:
         """What could be promised if nobody else was there and the machine was as calibrated."""
@@ -214,11 +244,14 @@ class PromiseBook:
         newcomers: Sequence[Rehearsed] = (),
         *,
         slower: float | None = None,
+        grains: float = GRAINS,
     ) -> list[Rehearsed]:
         """Run some of those in a snapshot to their ends, and newcomers from their arrival on.
 
         Args:
             slower: how many times longer than forecast steps take; None: as long as they may.
+            grains: leaps, about, in which all who decode come to their ends; infinite: as many as
+                there are ends, so that each is told exactly.
 
         Returns:
             the former and their followers, ended, as are the newcomers.
@@ -230,7 +263,8 @@ class PromiseBook:
             return factor * price(shape)
 
         n_held = sum(one.n_blocks for one in sequences)
-        blocks = BlockCount(max(self._capacity.n_blocks - n_held, 0))
+        n_free = max(self._capacity.n_blocks - n_held, 0)
+        blocks = BlockCount(n_free, tails=self._capacity.tails)
         scheduler = Scheduler[Rehearsed](
             blocks,
             self._capacity.max_tokens,
@@ -245,13 +279,19 @@ class PromiseBook:
             every += followers
         left = max((one.longest - one.n_tokens for one in (*sequences, *newcomers)), default=0)
         engine = VirtualEngine(
-            scheduler, blocks, step_seconds, snapshot.now_ns, grain=left // GRAINS
+            scheduler, blocks, step_seconds, snapshot.now_ns, grain=int(left // grains)
         )
         if newcomers:
             engine.run(newcomers[0].arrival_ns)
             scheduler.add(newcomers[0], newcomers[1:])
         engine.run()
         return every
+
+
+def _work_s(snapshot: Snapshot, ended: Sequence[Rehearsed]) -> float:
+    """Seconds from a snapshot on until all have ended."""
+    last_ns = max((one.last_ns for one in ended), default=snapshot.now_ns)
+    return max(last_ns - snapshot.now_ns, 0) / 1e9
 
 
 def _promised(snapshot: Snapshot) -> list[Rehearsed]:

@@ -100,13 +100,20 @@ class NotPromised(RequestError):
         earliest: what could be promised now, or once `wait_ms` have passed, counted from now.
         calm: what could be if nobody else was there and the machine was as calibrated.
         wait_ms: until those have ended whom it would slow too much, wherever it came; 0: nobody.
+        forgotten_ms: until a machine on which it would be late alone counts as calibrated again.
         never: whether not even that would do.
     """
 
     def __init__(
-        self, objective: Objective, earliest: Foreseen, calm: Foreseen, wait_ms: float = 0.0
+        self,
+        objective: Objective,
+        earliest: Foreseen,
+        calm: Foreseen,
+        wait_ms: float = 0.0,
+        forgotten_ms: float = 0.0,
     ) -> None:
-        self.earliest, self.calm, self.wait_ms = earliest, calm, wait_ms
+        self.earliest, self.calm = earliest, calm
+        self.wait_ms, self.forgotten_ms = wait_ms, forgotten_ms
         self.never = self.is_beyond(objective)
         if self.never:
             what = (
@@ -145,9 +152,12 @@ class Commitment(NamedTuple):
     last_ns: int | None
 
     def early_ns(self, n_output: int, now_ns: int, *, is_last: bool) -> float:
-        """By how much a token comes before what is due; negative: it is too late."""
+        """By how much a token comes before what is due; negative: it is too late.
+
+        What has no tokens, such as an embedding, comes as a first one would.
+        """
         early = math.inf
-        if n_output == 1 and self.first_ns is not None:
+        if n_output <= 1 and self.first_ns is not None:
             early = self.first_ns - now_ns
         if is_last and self.last_ns is not None:
             early = min(early, self.last_ns - now_ns)
@@ -160,12 +170,18 @@ class Commitment(NamedTuple):
         return self.pace_ns * (n_output - 1) - (now_ns - first_ns)
 
 
-def committed(objective: Objective, arrival_ns: int) -> Commitment:
-    """When an objective is due; served in the order in which something is first due."""
+def committed(objective: Objective, arrival_ns: int, *, whole: bool = False) -> Commitment:
+    """When an objective is due; served in the order in which something is first due.
+
+    Args:
+        whole: all tokens are told at once: then the last is due when the first is.
+    """
     first, last = (
         None if ms is None else arrival_ns + round(ms * MS)
         for ms in (objective.ttft_ms, objective.deadline_ms)
     )
     pace = None if objective.tpot_ms is None else objective.tpot_ms * MS
     due = [time for time in (first, last) if time is not None]
+    if whole:
+        first, pace, last = None, None, min(due, default=None)
     return Commitment(min(due) if due else arrival_ns, first, pace, last)

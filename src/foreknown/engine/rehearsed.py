@@ -31,6 +31,7 @@ class Rehearsed(Progress):
 
     __slots__ = (
         "_each",
+        "_whole",
         "ahead_ns",
         "arrival_ns",
         "early_ns",
@@ -53,6 +54,7 @@ class Rehearsed(Progress):
         prefix: Names[int] = (),
         commitment: Commitment | None = None,
         reads_each: bool = False,
+        comes_whole: bool = False,
     ) -> None:
         super().__init__(number, n_prompt, max_tokens, user=user, commitment=commitment)
         self.prefix, self.names, self.follows = prefix, list[int | None](), False
@@ -60,11 +62,15 @@ class Rehearsed(Progress):
         self.first_ns = self.last_ns = -1
         self.early_ns = self.ahead_ns = _INF
         self.slowest_ns = 0.0
-        self._each = reads_each
+        self._each, self._whole = reads_each, comes_whole
 
     @property
     def reads_each(self) -> bool:
         return self._each
+
+    @property
+    def comes_whole(self) -> bool:
+        return self._whole
 
     def follow(self, leader: Progress) -> None:
         self.follows = True
@@ -72,7 +78,8 @@ class Rehearsed(Progress):
     @property
     def ttft_ms(self) -> float:
         """From its arrival to its first token."""
-        return (self.first_ns - self.arrival_ns) / MS
+        first_ns = self.last_ns if self._whole else self.first_ns
+        return (first_ns - self.arrival_ns) / MS
 
     @property
     def total_ms(self) -> float:
@@ -81,7 +88,9 @@ class Rehearsed(Progress):
 
     @property
     def tpot_ms(self) -> float:
-        """From one token to the next, in the mean; 0 for a single one."""
+        """From one token to the next, in the mean; 0 for a single one, and if all come at once."""
+        if self._whole:
+            return 0.0
         return (self.last_ns - self.first_ns) / MS / max(self.max_tokens - 1, 1)
 
     def again(self) -> Rehearsed:
@@ -146,5 +155,5 @@ def rehearsed(
     copy.early_ns = copy.ahead_ns = _INF
     copy.slowest_ns = 0.0
     copy.prefix, copy.names, copy.follows = prefix, [], False
-    copy._each = one.reads_each
+    copy._each, copy._whole = one.reads_each, one.comes_whole
     return copy

@@ -10,7 +10,7 @@ from bisect import bisect_left, insort
 from collections.abc import Callable
 from collections.abc import Sequence as Tokens
 from math import inf
-from operator import attrgetter
+from operator import add, attrgetter
 from typing import Generic, Protocol, TypeVar
 
 from foreknown.engine.block_manager import Found
@@ -21,13 +21,15 @@ from foreknown.engine.fair_turns import FairTurns
 from foreknown.engine.progress import PROMISED, UNPROMISED, Progress, SequenceState
 from foreknown.engine.speculation import most_drafts
 from foreknown.graph.batch import BLOCK_TOKENS
-from foreknown.plan.price import StepShape
+from foreknown.plan.price import StepShape, prompt_shape
 
 COUNTED_OUTPUT = 256
 """Tokens that an output is counted as at most, when turns are given: few use all they may."""
 
 PACE_SHARE = 0.9
 """Of the pace that is needed to keep what was promised, what a step may take."""
+NEAR = 2.0
+"""A step's limit is looked at closely if it is less than so many times what the step takes."""
 
 _order = attrgetter("order")
 
@@ -254,6 +256,7 @@ class Scheduler(Generic[P]):
         room.take(len(decoding), len(decoding))
         if prompts or self.waiting:
             room.prompt_tokens = self._prompt_tokens(len(decoding), room.tokens, limit_s)
+            room.limit_s = limit_s
         if rank is None and decoding and self.speculation and self.speculation.has_credit:
             self._add_drafts(chunks, self.speculation, room)
         self._add_prompts(chunks, prompts, room, rank)
@@ -312,14 +315,25 @@ class Scheduler(Generic[P]):
             if 0 < own_ns < limit_ns:  # a promise that is broken already presses nobody
                 limit_ns, most_pressed = own_ns, i
         limit_s = PACE_SHARE * limit_ns / 1e9
-        if self.chunking is not None and limit_s < inf:
-            seconds = self.chunking.decode.seconds
-            n_rows = len(decoding)
-            while n_rows > most_pressed + 1 and seconds(n_rows) > limit_s:
-                n_rows -= 1
-                self.is_pressed = True
-            del decoding[n_rows:]
+        if limit_s < inf and self._seconds(decoding, limit_s) > limit_s:
+            fewest, most = most_pressed + 1, len(decoding)
+            while fewest < most:
+                middle = (fewest + most) // 2
+                if self._seconds(decoding[: middle + 1], limit_s) <= limit_s:
+                    fewest = middle + 1
+                else:
+                    most = middle
+            self.is_pressed |= fewest < len(decoding)
+            del decoding[fewest:]
         return limit_s
+
+    def _seconds(self, decoding: list[Chunk[P]], limit_s: float) -> float:
+        """What a step of some decode tokens takes: by their number, and where that comes near a
+        limit, by their contexts, too."""
+        told_s = 0.0 if self.chunking is None else self.chunking.decode.seconds(len(decoding))
+        if self.step_seconds is None or NEAR * told_s < limit_s:
+            return told_s
+        return self.step_seconds(shape_of(decoding))
 
     def _prompt_tokens(self, n_decoding: int, room: int, limit_s: float) -> int:
         """How many tokens of prompts those who decode bear in a step.
@@ -406,9 +420,31 @@ class Scheduler(Generic[P]):
             n_rows = 1
         else:  # not to its end
             n_tokens, n_rows = min(n_tokens, n_pending - 1), 0
+        if n_tokens > 1 and room.limit_s < inf:
+            n_within = self._within(chunks, sequence, n_tokens, room.limit_s)
+            if n_within < n_tokens:
+                n_tokens = room.prompt_tokens = n_within
+                n_rows = n_tokens if sequence.reads_each else 0
         if n_tokens > 0:
             chunks.append(Chunk(sequence, n_tokens))
             room.take(n_tokens, n_rows)
+
+    def _within(self, chunks: list[Chunk[P]], sequence: P, most: int, limit_s: float) -> int:
+        """Tokens of a prompt, up to `most`, that a step may have besides if it is to take no
+        longer than that."""
+        if self.step_seconds is None:
+            return most
+        without, start, n_pending = shape_of(chunks), sequence.n_computed, sequence.n_pending
+        fewest, n_tokens = 0, most
+        while fewest < most:
+            n_rows = n_tokens if sequence.reads_each else int(n_tokens == n_pending)
+            more = prompt_shape(start, start + n_tokens, n_rows)
+            if self.step_seconds(StepShape(*map(add, without, more))) <= limit_s:
+                fewest = n_tokens
+            else:
+                most = n_tokens - 1
+            n_tokens = (fewest + most + 1) // 2
+        return fewest
 
     def _start_waiting(self, chunks: list[Chunk[P]], room: Room, rank: int | None = None) -> None:
         while self.waiting and room.tokens and room.rows:

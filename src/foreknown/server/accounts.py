@@ -56,6 +56,7 @@ class Account:
         forecast: what they were told to take from `told_ns` on; None: nothing was.
         arrival_ns: when they came.
         ids: the engine's names of all answers, in order.
+        tells_forecast: whether the caller is told it; else it is only held against what comes.
     """
 
     def __init__(
@@ -65,7 +66,10 @@ class Account:
         arrival_ns: int,
         told_ns: int,
         ids: Sequence[str],
+        *,
+        tells_forecast: bool = True,
     ) -> None:
+        self._tells_forecast = tells_forecast
         self._arrival_ns = arrival_ns
         self._answers = {name: Answer() for name in ids}
         self.promise = None if objective is None else Promise.of(objective)
@@ -139,7 +143,7 @@ class Account:
         record: dict[str, Any] = {}
         if self.promise is not None:
             record["promise"] = promise_record(self.promise)
-        if self.forecast is not None:
+        if self.forecast is not None and self._tells_forecast:
             record["forecast"] = foreseen_record(self.forecast)
         return record
 

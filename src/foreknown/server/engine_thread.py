@@ -66,6 +66,7 @@ class EngineThread:
     Args:
         engines: all of them; used by nobody else once the thread has started.
         watch: is shown an engine after each of its steps, with its place.
+        may_step: whether it is an engine's turn; see `Turns`.
 
     Attributes:
         recent: of each engine, the last steps: (when it ended, ns by its clock; what it took, ns;
@@ -78,8 +79,9 @@ class EngineThread:
         self,
         engines: Sequence[Engine],
         watch: Callable[[int, Engine], None] = lambda index, engine: None,
+        may_step: Callable[[Engine], bool] = lambda engine: True,
     ) -> None:
-        self._engines, self._watch = tuple(engines), watch
+        self._engines, self._watch, self._may_step = tuple(engines), watch, may_step
         self._feeds: list[dict[str, Feed]] = [{} for _ in engines]
         self._commands: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="engines", daemon=True)
@@ -180,7 +182,7 @@ class EngineThread:
         while not self._stopping:
             self._obey()
             for index, engine in enumerate(self._engines):
-                if engine.has_work:
+                if engine.has_work and self._may_step(engine):
                     self._step(index, engine)
 
     def _obey(self) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from foreknown.engine import Output, Request
-from foreknown.engine.promises import NotPromised
+from foreknown.engine.promises import Foreseen, NotPromised
+from foreknown.errors import RequestError
 from foreknown.server.accounts import Account, End, promise_headers
 from foreknown.server.engine_thread import EngineThread, Feed
 from foreknown.server.errors import refused, shutting_down
@@ -60,15 +61,14 @@ class Generation:
         return self
 
     def _prepared(self) -> Feed:
-        """A feed, with its account if anything is to be told."""
+        """A feed, with its account if anything is to be told or held against what comes."""
         wanted, prepare = self.wanted, self.thread.prepare
-        if wanted.is_plain:
-            return prepare(self.model.index, self.requests)
-        told_ns = time.monotonic_ns()
+        told_ns, name = time.monotonic_ns(), self.model.name
         objective = wanted.from_now(told_ns)
         requests = [replace(request, objective=objective) for request in self.requests]
-        engine, name = self.model.engine, self.model.name
-        forecast = engine.foresee(requests[0]) if wanted.forecast else None
+        forecast = self._foreseen(requests, told_ns)
+        if wanted.is_plain and forecast is None:
+            return prepare(self.model.index, requests)
         try:
             feed = prepare(self.model.index, requests)
         except NotPromised as error:
@@ -76,11 +76,28 @@ class Generation:
             assert wanted.objective is not None
             raise not_promised(error, wanted.objective, wanted.gone_ms(told_ns)) from None
         self.account = feed.account = Account(
-            wanted.objective, forecast, wanted.arrival_ns, told_ns, feed.ids
+            wanted.objective,
+            forecast,
+            wanted.arrival_ns or told_ns,
+            told_ns,
+            feed.ids,
+            tells_forecast=wanted.forecast,
         )
         if wanted.objective is not None:
             self.metrics.promised(name, "made")
         return feed
+
+    def _foreseen(self, requests: Sequence[Request], now_ns: int) -> Foreseen | None:
+        """What the first of the requests is told to take, or would have been; None: nothing is."""
+        engine = self.model.engine
+        if self.wanted.forecast:
+            return engine.foresee(requests[0])
+        if len(requests) > 1 or not self.metrics.forecast_is_due(self.model.name, now_ns):
+            return None
+        try:
+            return engine.foresee(requests[0])
+        except RequestError:  # it is refused, or nobody knows what steps take
+            return None
 
     @property
     def is_over(self) -> bool:
@@ -89,11 +106,15 @@ class Generation:
 
     def told(self) -> dict[str, Any]:
         """What a response says at its beginning of what it will take; nothing if nobody asked."""
-        return {} if self.account is None else {"foreknown": self.account.told()}
+        if self.account is None or self.wanted.is_plain:
+            return {}
+        return {"foreknown": self.account.told()}
 
     def outcome(self) -> dict[str, Any]:
         """The same at its end, with what it took."""
-        return {} if self.account is None else {"foreknown": self.account.record()}
+        if self.account is None or self.wanted.is_plain:
+            return {}
+        return {"foreknown": self.account.record()}
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """What the head of its response says of a promise."""

@@ -55,6 +55,7 @@ _COUNTERS: tuple[tuple[str, str, Callable[[Engine], float]], ...] = (
     ("spec_decode_num_accepted_tokens", "Guesses that were right.", lambda e: e.n_accepted),
 )
 PREFIX = "foreknown:"
+FORECAST_EVERY_NS = 1_000_000_000
 
 Fate = Literal["made", "kept", "broken", "aborted", "refused"]
 _FATES: dict[Fate, str] = {
@@ -120,6 +121,7 @@ class Metrics:
             buckets=_RATIOS,
         )
         self._fates: Tally[tuple[str, Fate]] = Tally()
+        self._next_forecast_ns: Tally[str] = Tally()
         for name, _ in engines:
             for promises in self._promises.values():
                 promises.labels(name)
@@ -158,6 +160,14 @@ class Metrics:
     def promised(self, model: str, fate: Fate) -> None:
         self._promises[fate].labels(model).inc()
         self._fates[model, fate] += 1
+
+    def forecast_is_due(self, model: str, now_ns: int) -> bool:
+        """Whether a request of a model is to be forecast only to see how far that errs: one a
+        second, whatever callers ask for."""
+        if now_ns < self._next_forecast_ns[model]:
+            return False
+        self._next_forecast_ns[model] = now_ns + FORECAST_EVERY_NS
+        return True
 
     def forecast_erred(self, model: str, of: str, ratio: float) -> None:
         self._errors.labels(model, of).observe(ratio)

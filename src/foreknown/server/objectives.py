@@ -149,7 +149,7 @@ def not_promised(error: NotPromised, wanted: Objective, gone_ms: float) -> Refus
             remedy="ask for more time, a shorter prompt or fewer tokens",
             foreknown=told,
         )
-    retry_s = _until_possible_s(wanted, earliest, error.wait_ms)
+    retry_s = _until_possible_s(wanted, earliest, max(error.wait_ms, error.forgotten_ms))
     again = f"again in {retry_s} s"
     return Refusal(
         f"this cannot be promised now; the earliest that could be is {could}",
