@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -146,12 +145,10 @@ class Model:
         """Of a step."""
         return self.loaded.program.n_threads
 
-    @cached_property
+    @property
     def machine(self) -> Machine:
         """This machine, as it was measured or else is estimated."""
-        from foreknown.report.host import known_host
-
-        return known_host(self.threads)
+        return self.price.machine
 
     def params(self, **sampling: Any) -> SamplingParams:
         """Settings over the checkpoint's own.

@@ -14,6 +14,7 @@ from foreknown.artifact.build import Options, compile_checkpoint
 from foreknown.artifact.find import find_artifact
 from foreknown.artifact.planned import PlannedModel, Planner, planned_artifact
 from foreknown.errors import ArtifactError, CheckpointError, RequestError
+from foreknown.targets.cpu.toolchain import find_target
 
 DEEP, CONTEXT = 9, 64
 FORMATS = ("as stored", "bf16", "int8", "int4")
@@ -125,6 +126,22 @@ def test_a_longer_context_is_made_where_it_is_needed(planner: Planner, own_cache
     assert planner.longest == 512
     assert planner.planned_for(Options(context=CONTEXT), 100).sizes.context == CONTEXT
     assert planner.planned_for(Options(), 100).sizes.context == 512
+
+
+def test_no_longer_one_is_made_than_the_model_holds(planner: Planner, own_cache: Path) -> None:
+    told = planner.planned_for(Options(), 10_000)
+    assert (told.sizes.context, told.longest) == (512, 512)
+
+
+def test_it_is_for_an_instruction_set(
+    planner: Planner, tiny_artifact: Path, own_cache: Path
+) -> None:
+    host = find_target("host").name
+    assert planner.planned(Options(context=CONTEXT)).target == host
+    assert planner.planned(Options(context=CONTEXT, target="aarch64")).target == "aarch64"
+    artifact = open_artifact(tiny_artifact)
+    told = planned_artifact(artifact)
+    assert (told.target, told.longest) == (artifact.manifest.target, 128)
 
 
 def test_a_shorter_one_needs_no_capture(planner: Planner, own_cache: Path) -> None:

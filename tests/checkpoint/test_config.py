@@ -74,6 +74,9 @@ def test_custom_code(make: Any) -> None:
         ('{"model_type": "x", "vocab_size": "many"}', "vocab_size is 'many'"),
         ('{"model_type": "x", "vocab_size": true}', "vocab_size is True"),
         ('{"model_type": "x", "n_ctx": 1.5}', "n_ctx is 1.5"),
+        ('{"model_type": "x", "num_hidden_layers": 0}', "num_hidden_layers is 0"),
+        ('{"model_type": "x", "num_hidden_layers": -1}', "num_hidden_layers is -1"),
+        ('{"model_type": "x", "text_config": {"n_layer": 0}}', "n_layer is 0"),
     ],
 )
 def test_damaged_config(make: Any, text: str, message: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import platform
 import subprocess
 import sys
 from collections.abc import Callable
@@ -169,6 +170,88 @@ def test_questions(foreknown: Foreknown, tiny_artifact: Path, tiny_checkpoint: P
     assert "most exact: f32" in ran.out
 
 
+def longer(tiny_checkpoint: Path, tmp_path: Path) -> Path:
+    """The tiny model's configuration, with room for every workload."""
+    config = json.loads((tiny_checkpoint / "config.json").read_text())
+    file = tmp_path / "longer.json"
+    file.write_text(json.dumps({**config, "max_position_embeddings": 4096}))
+    return file
+
+
+def test_a_question_of_a_workload(
+    foreknown: Foreknown, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    words = (longer(tiny_checkpoint, tmp_path), "--workload", "chat")
+    found = told(foreknown, *words, "--largest-batch", "--tpot-ms", 1e5)
+    case = found["forecast"]["case"]
+    assert (case["prompt_tokens"], case["output_tokens"]) == (400, 200)
+    assert found["objective"] == {"ttft_ms": None, "tpot_ms": 1e5, "total_ms": None}
+    own = told(foreknown, *words, "--largest-batch")
+    assert own["objective"] == {"ttft_ms": 1000, "tpot_ms": 95, "total_ms": None}
+    context = told(foreknown, *words, "--longest-context", "--batch", 2)
+    assert context["forecast"]["case"]["output_tokens"] == 200
+    assert context["forecast"]["case"]["batch"] == 2
+
+
+def test_a_workload_with_an_objective_of_one_s_own(
+    foreknown: Foreknown, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    words = (longer(tiny_checkpoint, tmp_path), "--workload", "all", "--total-ms")
+    for total_ms, met in ((1e-3, False), (8e7, True)):
+        for record in told(foreknown, *words, total_ms):
+            assert record["objective"] == {"ttft_ms": None, "tpot_ms": None, "total_ms": total_ms}
+            assert record["met"] is met
+
+
+def test_a_question_fits_what_is_usual_into_the_model(
+    foreknown: Foreknown, tiny_artifact: Path
+) -> None:
+    words = (tiny_artifact, "--largest-batch", "--tpot-ms", 1e5)
+    for more, lengths in (
+        ((), (64, 64)),
+        (("--output", 20), (108, 20)),
+        (("--prompt", 100), (100, 28)),
+    ):
+        case = told(foreknown, *words, *more)["forecast"]["case"]
+        assert (case["prompt_tokens"], case["output_tokens"]) == lengths
+
+
+def test_what_does_not_fit_is_told_with_a_word(foreknown: Foreknown, tiny_artifact: Path) -> None:
+    words = (tiny_artifact, "--prompt", "10", "--output", "5")
+    record = told(foreknown, *words)
+    assert record["fits"] is True
+    assert record["room_bytes"] > record["memory_bytes"]["total"]
+    small = told(foreknown, *words, "--memory-gib", 1e-5)
+    assert (small["fits"], small["room_bytes"]) == (False, int(1e-5 * 2**30))
+    assert small["total_ms"] == record["total_ms"]
+    said = foreknown("forecast", *words, "--memory-gib", 1e-5).out
+    assert "does not fit: there are 10.5 KiB" in said
+    assert "does not fit" not in foreknown("forecast", *words).out
+
+
+def test_workloads_that_do_not_fit_say_so(
+    foreknown: Foreknown, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    words = (longer(tiny_checkpoint, tmp_path), "--workload", "all", "--memory-gib", 1e-5)
+    assert {record["fits"] for record in told(foreknown, *words)} == {False}
+    assert "too much memory: 6 of 6 need more than 10.5 KiB" in foreknown("forecast", *words).out
+
+
+def test_an_artifact_for_another_machine_has_no_time_here(
+    foreknown: Foreknown, refused: Refused, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    other = "x86-64-v3" if platform.machine() == "aarch64" else "aarch64"
+    made = tmp_path / "made"
+    assert foreknown("compile", tiny_checkpoint, "-o", made, "--target", other).status == 0
+    said = refused("forecast", made, "--prompt", 5, "--output", 5)
+    assert f"lacks instructions of {other}" in said
+    ran = foreknown("inspect", made)
+    assert ran.status == 0
+    assert f"not known: this machine lacks instructions of {other}" in ran.out
+    phases = json.loads(foreknown("inspect", made, "phases", "--json").out)
+    assert phases["forecast_us"] is None
+
+
 def test_a_question_without_an_answer(foreknown: Foreknown, tiny_artifact: Path) -> None:
     words = (tiny_artifact, "--largest-batch", "--ttft-ms", 1e-6, "--output", 10, "--prompt", 10)
     ran = foreknown("forecast", *words, "--json")
@@ -187,13 +270,31 @@ def test_a_question_without_an_answer(foreknown: Foreknown, tiny_artifact: Path)
         (("--prompt", 120, "--output", 20), "context of 128"),
         (("--prompt", 1, "--output", 1, "--batch", 65), "64 sequences"),
         (("--prompt", 1, "--output", 1, "--weights", "int4"), "weights is as stored, not int4"),
-        (("--prompt", 1, "--output", 1, "--total-ms", "nan"), "deadline_ms is nan"),
-        (("--prompt", 1, "--output", 1, "--tpot-ms", -1), "tpot_ms is -1"),
+        (("--prompt", 1, "--output", 1, "--total-ms", "nan"), "--total-ms is nan"),
+        (("--prompt", 1, "--output", 1, "--total-ms", 0), "--total-ms is 0"),
+        (("--prompt", 1, "--output", 1, "--ttft-ms", "inf"), "--ttft-ms is inf"),
+        (("--prompt", 1, "--output", 1, "--tpot-ms", -1), "--tpot-ms is -1"),
         (("--largest-batch",), "needs an objective"),
         (("--largest-batch", "--ttft-ms", 1, "--prompt", "1,2"), "--prompt has 2 values"),
         (("--longest-context", "--memory-gib", "inf"), "--memory-gib is inf"),
         (("--longest-context", "--memory-gib", 0), "--memory-gib is 0"),
+        (("--prompt", 1, "--output", 1, "--memory-gib", -1), "--memory-gib is -1"),
         (("--longest-context", "--output", 128), "leave no room"),
+        (("--longest-context", "--prompt", 5), "--prompt means nothing beside --longest-context"),
+        (
+            ("--largest-batch", "--ttft-ms", 1, "--batch", 4),
+            "--batch means nothing beside --largest-batch",
+        ),
+        (
+            ("--largest-batch", "--ttft-ms", 1, "--weights", "f32,int4"),
+            "--weights has 2 values",
+        ),
+        (("--cheapest-weights", "--ttft-ms", 1), "an artifact has its weights in one format"),
+        (("--workload", "chat", "--prompt", 5), "--prompt means nothing beside --workload chat"),
+        (("--workload", "all", "--output", 5), "--output means nothing beside --workload all"),
+        (("--workload", "all", "--largest-batch"), "--workload all is several"),
+        (("--workload", "chat", "--largest-batch"), "400 tokens in and 200 out are more"),
+        (("--prompt", 120, "--output", 20), "128 tokens are the most that the model itself holds"),
         (("--prompt", "1," * 99 + "1", "--output", "1," * 99 + "1"), "10000 cases"),
     ],
 )

@@ -122,6 +122,17 @@ def test_what_binds_a_step() -> None:
     assert StepPrice(costs("am"), slow_threads).bound_by(decode_shape(2, 9)) == "threads meeting"
 
 
+@given(st.integers(0, 20), shapes)
+def test_what_calibration_does_not_measure_is_told_apart(seed: int, shape: StepShape) -> None:
+    price = StepPrice(costs(), random_machine(seed))
+    found = price.estimated_seconds(shape)
+    phases = zip(price.costs.phases, price.phase_seconds(shape), strict=True)
+    assert found == {"scan": pytest.approx(sum(s for p, s in phases if p.kind == "scan"))}
+    assert StepPrice(costs("am"), random_machine(seed)).estimated_seconds(shape) == {}
+    bare = replace(random_machine(seed), kernels=None)
+    assert StepPrice(costs(), bare).estimated_seconds(shape) == {}
+
+
 def test_first_touch_takes_the_time_of_new_pages() -> None:
     price = StepPrice(costs(), replace(random_machine(1), first_touch_gb_s=2.0))
     assert price.first_touch_seconds(1e9) == pytest.approx(0.5)

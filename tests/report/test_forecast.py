@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from foreknown.artifact import open_artifact
 from foreknown.artifact.loading import load_program
 from foreknown.artifact.planned import PlannedModel, planned_artifact
 from foreknown.errors import RequestError
-from foreknown.plan.price import decode_shape, prompt_shape
+from foreknown.plan.price import StepPrice, decode_shape, prompt_shape
 from foreknown.report.forecast import (
     Case,
     Forecast,
@@ -20,6 +21,9 @@ from foreknown.report.forecast import (
     sequences_for,
     step_price,
 )
+from foreknown.report.forecast_tables import print_forecast, print_grid
+from tests.machine.random_machines import random_machine
+from tests.plan.test_price import costs
 from tests.report.machines import DOCUMENTED, MACHINE
 
 
@@ -101,6 +105,66 @@ def test_nothing_is_told_of_what_cannot_be(model: PlannedModel) -> None:
     most = min(model.sizes.max_rows, model.sizes.max_tokens)
     with pytest.raises(RequestError, match=f"more than the {most} sequences"):
         of(model, Case(1, 1, most + 1))
+
+
+def test_what_a_model_cannot_hold_is_no_matter_of_the_compile(model: PlannedModel) -> None:
+    too_long = Case(100, 29)
+    with pytest.raises(RequestError) as caught:
+        of(model, too_long)
+    assert (
+        caught.value.remedy == "ask for fewer: 128 tokens are the most that the model itself holds"
+    )
+    with pytest.raises(RequestError) as caught:
+        of(replace(model, longest=None), too_long)
+    assert "compile with a longer --context" in caught.value.remedy
+    with pytest.raises(RequestError) as caught:
+        of(replace(model, longest=4096, made_from="config"), too_long)
+    assert "give a longer --context" in caught.value.remedy
+
+
+def test_what_was_not_measured_has_its_share_of_the_time(model: PlannedModel, case: Case) -> None:
+    machine = random_machine(1)
+    price = StepPrice(costs("amr"), machine)
+    told = forecast(model, machine, case, price)
+    ((kind, share),) = told.estimated
+    assert kind == "scan"
+    assert 0 < share < 1
+    assert told.record()["estimated_share"] == {"scan": pytest.approx(share, abs=1e-4)}
+    much = replace(told, estimated=(("scan", 0.412),))
+    assert much.provenance["machine"].endswith("; estimate: scan, 41 % of the time")
+    assert told.noise == pytest.approx(0.07 + share * (0.5 - 0.07))
+    assert told.high_ms == pytest.approx(told.total_ms * (1 + told.noise))
+    all_measured = forecast(model, machine, case, StepPrice(costs("am"), machine))
+    assert all_measured.estimated == ()
+    assert all_measured.noise == machine.noise
+    assert "estimate" not in all_measured.provenance["machine"]
+
+
+def test_the_shares_are_those_of_the_steps(model: PlannedModel) -> None:
+    machine, case = random_machine(2), Case(40, 20, batch=2)
+    price = StepPrice(costs("amr"), machine)
+    prompt, token = prompt_shape(0, 40), decode_shape(2, 50)
+    scans = 2 * price.estimated_seconds(prompt)["scan"]
+    scans += 19 * price.estimated_seconds(token)["scan"]
+    whole = 2 * price.seconds(prompt) + 19 * price.seconds(token)
+    assert dict(forecast(model, machine, case, price).estimated)["scan"] == pytest.approx(
+        scans / whole
+    )
+
+
+def test_what_does_not_fit_says_so(model: PlannedModel, case: Case) -> None:
+    needed = of(model, case).memory.total
+    assert "fits" not in of(model, case).record()
+    for room, fits in ((needed, True), (needed - 1, False)):
+        told = forecast(model, MACHINE, case, room_bytes=room)
+        record = told.record()
+        assert (record["fits"], record["room_bytes"]) == (fits, room)
+        assert told.total_ms == of(model, case).total_ms
+        text = StringIO()
+        print_forecast(told, None, text)
+        print_grid([told, told], None, text)
+        assert ("does not fit: there are" in text.getvalue()) != fits
+        assert ("too much memory: 2 of 2 need more than" in text.getvalue()) != fits
 
 
 def test_the_record(model: PlannedModel, case: Case) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,13 @@ from hypothesis import given, settings
 from foreknown.artifact import open_artifact
 from foreknown.artifact.planned import planned_artifact
 from foreknown.engine.promises import Objective
+from foreknown.errors import RequestError
+from foreknown.plan.price import StepShape
 from foreknown.report.host import known_host
 from foreknown.report.simulation import Simulation, percentiles, served, simulate
 from foreknown.report.trace_forms import TracedRequest
 from foreknown.report.traces import Trace, read_trace
-from foreknown.report.traffic import Scale, traffic
+from foreknown.report.traffic import YEAR_S, Scale, traffic
 from tests.report.served import round_served
 from tests.report.traffic_forms import FORMS, Row, rows, written
 
@@ -34,6 +37,25 @@ def simulated(
 
 def figures(done: Simulation) -> dict[str, object]:
     return {name: value for name, value in done.record.items() if name != "wall_s"}
+
+
+class Slow:
+    """So many years a step."""
+
+    def __init__(self, years: float) -> None:
+        self._years = years
+
+    def seconds(self, step: StepShape) -> float:
+        return self._years * YEAR_S
+
+
+@pytest.mark.parametrize("years", [5.0, 100.0, 1e6])
+def test_traffic_that_a_virtual_clock_cannot_tell(years: float) -> None:
+    trace = Trace("a trace", "plain", (TracedRequest(0, 5, 90), TracedRequest(7, 90, 90)) * 3)
+    come = traffic(trace, Scale(), SERVED.longest)
+    with pytest.raises(RequestError, match="a model needs more than 146 years on a machine"):
+        simulate(replace(SERVED, price=Slow(years)), come)
+    assert simulate(replace(SERVED, price=Slow(1e-3)), come).record["completed"] == 6
 
 
 @settings(max_examples=20, deadline=None)

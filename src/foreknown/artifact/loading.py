@@ -108,6 +108,11 @@ def available_bytes() -> int:
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
+def installed_bytes() -> int:
+    """Memory that the machine has, whoever holds it."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 def _require_memory(artifact: Artifact, memory: MemoryPlan, n_blocks: int) -> None:
     available = available_bytes()
     if memory.total <= available:

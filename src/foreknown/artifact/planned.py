@@ -29,12 +29,14 @@ from foreknown.artifact.loading import MemoryPlan, memory_of
 from foreknown.artifact.record import plan_record
 from foreknown.artifact.sizes import program_sizes
 from foreknown.checkpoint import open_checkpoint
+from foreknown.checkpoint.config import read_config
 from foreknown.errors import CaptureError, ForeknownError, RequestError, UnsupportedOp
 from foreknown.graph.batch import BLOCK_TOKENS
 from foreknown.plan.plan import Limits, make_plan
 from foreknown.plan.price import StepCosts
 from foreknown.targets.cpu.program import Sizes
 from foreknown.targets.cpu.source import generate
+from foreknown.targets.cpu.toolchain import find_target
 
 if TYPE_CHECKING:
     from foreknown.capture import Captured, Outline
@@ -56,16 +58,20 @@ class PlannedModel:
         made_from: an artifact; a checkpoint with its weights; a configuration alone.
         weights: format of its matrices, as `Options` names it.
         state: format of its keys and values.
+        target: name of the instruction set that it is for.
         phases: with their costs.
+        longest: tokens of the longest context that it can be compiled with; None: any.
     """
 
     name: str
     made_from: MadeFrom
     weights: str
     state: str
+    target: str
     sizes: Sizes
     weights_bytes: int
     phases: tuple[PhaseRecord, ...]
+    longest: int | None
 
     @cached_property
     def costs(self) -> StepCosts:
@@ -90,9 +96,11 @@ def planned_artifact(artifact: Artifact, name: str = "") -> PlannedModel:
         "artifact",
         manifest.weights,
         manifest.state,
+        manifest.target,
         manifest.sizes,
         manifest.weights_bytes,
         artifact.phases(),
+        read_config(artifact.checkpoint_directory).max_position_embeddings,
     )
 
 
@@ -147,9 +155,10 @@ class Planner:
         return options.context or min(self.longest or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
 
     def planned_for(self, options: Options, tokens: int) -> PlannedModel:
-        """The same for sequences of so many tokens, unless the options say how long they may be."""
+        """The same for sequences of so many tokens, as far as the model holds them, unless the
+        options say how long they may be."""
         usual, longest = self.context(options), self.longest
-        if options.context is None and tokens > usual and (longest is None or tokens <= longest):
+        if options.context is None and tokens > usual and self.artifact is None:
             most = -(-tokens // CONTEXT_STEP) * CONTEXT_STEP
             options = replace(options, context=min(most, longest or most))
         return self.planned(options)
@@ -188,9 +197,11 @@ class Planner:
             "checkpoint" if has_weights else "config",
             options.weights,
             options.formats.state,
+            find_target(options.target).name,
             outlined.sizes,
             outlined.weights_bytes,
             phase_records({"phases": outlined.phases}),
+            self.longest,
         )
 
     def _outlined(self, directory: Path, options: Options, context: int) -> Outlined:

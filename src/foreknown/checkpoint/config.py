@@ -32,6 +32,7 @@ _CONTEXT_NAMES = (
     "context_length",
 )
 _VOCABULARY_NAMES = ("vocab_size", "n_vocab", "padded_vocab_size")
+_DEPTH_NAMES = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def read_config(directory: Path) -> CheckpointConfig:
             where=str(path),
             remedy="use the config.json that was saved with the model",
         )
+    _size(raw, _DEPTH_NAMES, path, unbounded=False)
     return CheckpointConfig(
         raw=MappingProxyType(raw),
         path=path,
@@ -90,10 +92,12 @@ def _lookup(raw: Mapping[str, Any], names: tuple[str, ...]) -> Any:
     return None
 
 
-def _size(raw: Mapping[str, Any], names: tuple[str, ...], path: Path) -> int | None:
+def _size(
+    raw: Mapping[str, Any], names: tuple[str, ...], path: Path, *, unbounded: bool = True
+) -> int | None:
     value = _lookup(raw, names)
     # Some files say "no bound" with a float or with -1.
-    if value is None or value == -1:
+    if value is None or (unbounded and value == -1):
         return None
     if isinstance(value, float) and value.is_integer():
         value = int(value)

@@ -7,14 +7,9 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from foreknown.cli.arguments import add_compile_options, add_json, add_threads, compile_options
 from foreknown.cli.progress import progress
-
-if TYPE_CHECKING:
-    from foreknown.artifact import Artifact
-    from foreknown.machine import Machine
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from foreknown.artifact.build import compile_checkpoint
     from foreknown.report.host import host_threads
+    from foreknown.report.instructions import host_for
     from foreknown.report.summary import print_summary, summary_record
 
     threads = args.threads or host_threads()
@@ -44,21 +40,10 @@ def run(args: argparse.Namespace) -> int:
         start = time.perf_counter()
         artifact = compile_checkpoint(args.checkpoint, args.output, compile_options(args), tell)
         seconds = time.perf_counter() - start
-    machine = _machine(artifact, threads)
-    record = summary_record(artifact, threads, machine)
+    record = summary_record(artifact, threads, host_for(artifact.manifest.target, threads))
     record["seconds"]["total"] = round(seconds, 3)
     if args.json:
         print(json.dumps(record))
     else:
         print_summary(record, sys.stdout)
     return 0
-
-
-def _machine(artifact: Artifact, threads: int) -> Machine | None:
-    """This machine, as measured or estimated; None if the artifact is for another."""
-    from foreknown.report.host import known_host
-    from foreknown.targets.cpu.toolchain import can_run, find_target
-
-    if not can_run(find_target(artifact.manifest.target)):
-        return None
-    return known_host(threads)

@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,15 @@ if TYPE_CHECKING:
     from foreknown.artifact.planned import PlannedModel, Planner
     from foreknown.engine.promises import Objective
     from foreknown.machine import Machine
+    from foreknown.report.forecast import Case
+    from foreknown.report.workloads import Workload
 
 FORMATS = ("f32", "bf16", "int8", "int4")
 WORKLOADS = ("summarise", "chat", "rag", "code", "translate", "voice", "all")
-USUAL = {"prompt": 512, "output": 128, "batch": 1}
-"""Where a question leaves them open."""
+QUESTIONS = {"largest_batch": "batch", "longest_context": "prompt", "cheapest_weights": ""}
+"""And the option that the answer is to find."""
+USUAL_PROMPT, USUAL_OUTPUT = 512, 128
+"""Where a question leaves them open, as far as the model holds them."""
 MOST_CASES, MOST_GIB = 4096, 1 << 20
 
 
@@ -114,7 +119,8 @@ def add_questions(group: argparse._ArgumentGroup) -> None:
         "--memory-gib",
         type=float,
         metavar="X",
-        help="memory that there is; what is free on this machine if not given",
+        help="memory that there is; if not given all that this machine has, for a question what is "
+        "free",
     )
 
 
@@ -132,13 +138,46 @@ def _format(text: str) -> str:
 def run(args: argparse.Namespace) -> int:
     from foreknown.artifact.planned import Planner
 
-    objective = wanted_objective(args.total_ms, args.ttft_ms, args.tpot_ms)
+    objective = _objective(args)
+    question = next((name for name in QUESTIONS if getattr(args, name)), None)
+    _require_sense(args, question)
     machine, planner = chosen_machine(args), Planner(args.model)
-    if args.largest_batch or args.longest_context or args.cheapest_weights:
+    if question is not None:
         return _ask(args, planner, machine, objective)
     if args.workload:
-        return _workloads(args, planner, machine)
+        return _workloads(args, planner, machine, objective)
     return _grid(args, planner, machine, objective)
+
+
+def _objective(args: argparse.Namespace) -> Objective | None:
+    try:
+        return wanted_objective(args.total_ms, args.ttft_ms, args.tpot_ms)
+    except RequestError as error:
+        options = {"deadline_ms": "--total-ms", "ttft_ms": "--ttft-ms", "tpot_ms": "--tpot-ms"}
+        what = error.what.replace(error.field, options[error.field], 1)
+        raise RequestError(what, remedy=error.remedy) from None
+
+
+def _require_sense(args: argparse.Namespace, question: str | None) -> None:
+    """Refuse what would be ignored beside something else."""
+    if question is not None and QUESTIONS[question]:
+        _refuse(args, QUESTIONS[question], f"--{question.replace('_', '-')}", "finds it")
+    if args.workload:
+        for name in ("prompt", "output"):
+            _refuse(args, name, f"--workload {args.workload}", "says how much it is")
+    if question is not None and args.workload == "all":
+        raise RequestError(
+            "--workload all is several",
+            remedy=f"a question takes one of {', '.join(WORKLOADS[:-1])}",
+        )
+
+
+def _refuse(args: argparse.Namespace, name: str, beside: str, why: str) -> None:
+    if getattr(args, name) is not None:
+        raise RequestError(
+            f"--{name} means nothing beside {beside}, which {why}",
+            remedy="leave one of them out",
+        )
 
 
 def _grid(
@@ -160,12 +199,12 @@ def _grid(
             f"{len(cases) * n_formats} cases are more than {MOST_CASES}",
             remedy="ask for fewer at once",
         )
-    told = []
+    told, room = [], _room_bytes(args)
     with progress(quiet=args.json) as tell:
         for model in _models(args, planner, max(case.tokens for case in cases), tell):
             price = step_price(model, machine)
             for case in cases:
-                told.append(forecast(model, machine, case, price))
+                told.append(forecast(model, machine, case, price, room))
                 tell("cases", len(told), len(cases) * n_formats)
     if args.json:
         records = [
@@ -179,18 +218,23 @@ def _grid(
     return 0
 
 
-def _workloads(args: argparse.Namespace, planner: Planner, machine: Machine) -> int:
+def _workloads(
+    args: argparse.Namespace, planner: Planner, machine: Machine, objective: Objective | None
+) -> int:
     from foreknown.report.forecast_tables import print_workloads
     from foreknown.report.workloads import WORKLOADS, expectations
 
     chosen = list(WORKLOADS.values()) if args.workload == "all" else [WORKLOADS[args.workload]]
+    if objective is not None:
+        chosen = [replace(one, objective=objective, why="as it was asked for") for one in chosen]
+    room = _room_bytes(args)
     with progress(quiet=args.json) as tell:
         longest = max(workload.tokens for workload in chosen)
         told = [
             expectation
             for model in _models(args, planner, longest, tell)
             for batch in args.batch or [1]
-            for expectation in expectations(chosen, model, machine, batch)
+            for expectation in expectations(chosen, model, machine, batch, room)
         ]
     if args.json:
         records = [one.record() for one in told]
@@ -203,22 +247,33 @@ def _workloads(args: argparse.Namespace, planner: Planner, machine: Machine) -> 
 def _ask(
     args: argparse.Namespace, planner: Planner, machine: Machine, objective: Objective | None
 ) -> int:
-    from foreknown.report.forecast import Case
+    from foreknown.artifact.loading import available_bytes
     from foreknown.report.forecast_tables import print_answer
     from foreknown.report.questions import Wish, cheapest_weights, largest_batch, longest_context
+    from foreknown.report.workloads import WORKLOADS
 
+    workload = WORKLOADS[args.workload] if args.workload else None
+    if workload is not None:
+        objective = objective or workload.objective
     if objective is None and not args.longest_context:
         raise RequestError(
             "the question needs an objective", remedy="give --ttft-ms, --tpot-ms or --total-ms"
         )
-    case = Case(*(_one(args, name, usual) for name, usual in USUAL.items()))
-    wish = Wish(objective, _memory_bytes(args))
+    case = _case(args, planner, workload)
+    wish = Wish(objective, _given_bytes(args) or available_bytes())
+    if args.cheapest_weights and planner.artifact is not None:
+        raise RequestError(
+            "an artifact has its weights in one format",
+            where=str(planner.path),
+            remedy="name the checkpoint it was made of, or its config.json",
+        )
     with progress(quiet=args.json) as tell:
         if args.cheapest_weights:
             args.weights = args.weights or list(FORMATS)
             models = _models(args, planner, case.tokens, tell)
             answer = cheapest_weights(list(models), machine, case, wish)
         elif args.largest_batch:
+            _one(args, "weights", None)
             (model,) = _models(args, planner, case.tokens, tell)
             answer = largest_batch(model, machine, case, wish)
         else:
@@ -229,6 +284,20 @@ def _ask(
         print_answer(answer, sys.stdout)
     answer.require()
     return 0
+
+
+def _case(args: argparse.Namespace, planner: Planner, workload: Workload | None) -> Case:
+    """What a question is asked of: a workload, or what was given; the rest is usual."""
+    from foreknown.report.forecast import Case
+
+    batch = _one(args, "batch", 1)
+    if workload is not None:
+        return Case(workload.prompt_tokens, workload.output_tokens, batch)
+    prompt, output = _one(args, "prompt", None), _one(args, "output", None)
+    longest = args.context or planner.longest or USUAL_PROMPT + USUAL_OUTPUT
+    if output is None:
+        output = max(1, min(USUAL_OUTPUT, longest - prompt if prompt else longest // 2))
+    return Case(prompt or max(1, min(USUAL_PROMPT, longest - output)), output, batch)
 
 
 def _models(
@@ -256,15 +325,21 @@ def _one(args: argparse.Namespace, name: str, usual: Any) -> Any:
     return values[0]
 
 
-def _memory_bytes(args: argparse.Namespace) -> int:
-    from foreknown.artifact.loading import available_bytes
+def _room_bytes(args: argparse.Namespace) -> int:
+    """Memory that there is for a case, whatever else holds some of it now."""
+    from foreknown.artifact.loading import installed_bytes
 
+    return _given_bytes(args) or installed_bytes()
+
+
+def _given_bytes(args: argparse.Namespace) -> int | None:
+    """Memory as the command line has it."""
     if args.memory_gib is None:
-        return available_bytes()
+        return None
     if not (math.isfinite(args.memory_gib) and 0 < args.memory_gib <= MOST_GIB):
         raise RequestError(
             f"--memory-gib is {args.memory_gib}, where a number above 0 and up to {MOST_GIB} is "
             "expected",
             remedy="it counts in units of 2^30 bytes",
         )
-    return int(args.memory_gib * 2**30)
+    return max(1, int(args.memory_gib * 2**30))

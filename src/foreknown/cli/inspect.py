@@ -37,7 +37,8 @@ def run(args: argparse.Namespace) -> int:
     from foreknown.artifact.format import GRAPH, OBJECT, SOURCE
     from foreknown.errors import RequestError
     from foreknown.plan.price import StepShape
-    from foreknown.report.host import host_threads, known_host
+    from foreknown.report.host import host_threads
+    from foreknown.report.instructions import host_for
     from foreknown.report.memory_map import memory_record, print_memory
     from foreknown.report.phases import phases_record, print_phases
     from foreknown.report.summary import print_summary, summary_record
@@ -62,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
         case "phases":
             context = args.at or max(1, artifact.manifest.sizes.context // 2)
             step = StepShape(args.tokens, 1, args.tokens * context, context)
-            record = phases_record(artifact, known_host(threads), step)
+            machine = host_for(artifact.manifest.target, threads)
+            record = phases_record(artifact, machine, step)
             print(json.dumps(record)) if args.json else print_phases(record, sys.stdout)
         case "memory":
             record = memory_record(artifact, threads)
@@ -71,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
             record = weights_record(artifact)
             print(json.dumps(record)) if args.json else print_weights(record, sys.stdout)
         case _:
-            record = summary_record(artifact, threads, known_host(threads))
+            machine = host_for(artifact.manifest.target, threads)
+            record = summary_record(artifact, threads, machine)
             print(json.dumps(record)) if args.json else print_summary(record, sys.stdout)
     return 0

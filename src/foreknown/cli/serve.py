@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from foreknown.errors import RequestError
 if TYPE_CHECKING:
     from foreknown.server.hosting import Wanted
     from foreknown.server.limits import Limits
+    from foreknown.server.served_model import ServedModel
 
 LOOPBACK = "127.0.0.1"
 SEQUENCES = 16
@@ -113,6 +115,7 @@ def run(args: argparse.Namespace) -> int:
             f"serving needs the package {error.name}", remedy="pip install 'foreknown[serve]'"
         ) from None
     from foreknown.api import new_kit
+    from foreknown.engine.neighbours import Turns
     from foreknown.server.app import make_app
     from foreknown.server.engine_thread import EngineThread
     from foreknown.server.hosting import load_models
@@ -129,11 +132,11 @@ def run(args: argparse.Namespace) -> int:
     if len({model.name for model in models}) < len(models):
         raise RequestError("two models have the same name", remedy="give each as NAME=PATH")
     set_up_logs(args.log, quiet=args.quiet)
+    engines = [model.engine for model in models]
+    log = DriftLog([model.name for model in models])
     service = Service(
         models={model.name: model for model in models},
-        thread=EngineThread(
-            [model.engine for model in models], DriftLog([model.name for model in models])
-        ),
+        thread=EngineThread(engines, log, Turns(engines).may_step),
         metrics=Metrics([(model.name, model.engine) for model in models]),
         limits=_limits(args),
         log_bodies=args.log_bodies,
@@ -144,13 +147,8 @@ def run(args: argparse.Namespace) -> int:
     open_to_all = args.host not in (LOOPBACK, "::1", "localhost") and not keys
     names = ", ".join(service.models)
     print(f"serving {names} at http://{host}:{port}", file=sys.stderr, flush=True)
-    if any(model.price is not None and model.price.machine.estimated for model in models):
-        command = f"foreknown calibrate{f' --threads {args.threads}' if args.threads else ''}"
-        print(
-            f"promises and forecasts rest on an estimate of this machine: {command} makes them "
-            "sharp",
-            file=sys.stderr,
-        )
+    for line in _estimates(models, args.threads):
+        print(line, file=sys.stderr)
     if open_to_all:
         print(
             "warning: everybody who reaches this address may use it: see --api-keys",
@@ -160,6 +158,38 @@ def run(args: argparse.Namespace) -> int:
     for model in models:
         model.loaded.program.close()
     return 0
+
+
+def _estimates(models: Sequence[ServedModel], threads: int | None) -> list[str]:
+    """What of all that will be promised rests on no measurement."""
+    from foreknown.plan.price import decode_shape
+    from foreknown.report.forecast import estimated_shares
+    from foreknown.report.instructions import OtherInstructions
+    from foreknown.report.provenance import estimate_texts
+
+    found = []
+    for model in models:
+        price = model.price
+        if price is None:
+            continue
+        machine = price.machine
+        if isinstance(machine, OtherInstructions):
+            found.append(
+                f"promises and forecasts of {model.name} rest on an estimate for "
+                f"{machine.instructions}: compiled for this machine, {machine.own}, it is faster "
+                "and they are sharp"
+            )
+        elif machine.estimated:
+            command = f"foreknown calibrate{f' --threads {threads}' if threads else ''}"
+            found.append(
+                f"promises and forecasts rest on an estimate of this machine: {command} makes "
+                "them sharp"
+            )
+        token = decode_shape(1, model.context / 2)
+        shares = estimated_shares(price, [(token, 1)])
+        for text in estimate_texts([*shares.items()]):
+            found.append(f"promises and forecasts of {model.name} rest in part on an {text}")
+    return list(dict.fromkeys(found))
 
 
 def _names(given: list[str]) -> list[str | None]:

@@ -9,6 +9,7 @@ A step's price depends on four numbers, however many sequences it mixes: see `St
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 from foreknown.machine import KernelCosts, Line, Machine, Work, arithmetic, seconds
@@ -214,6 +215,30 @@ class StepPrice:
             found.append(base + past)
         return found
 
+    def estimated_seconds(self, step: StepShape) -> dict[str, float]:
+        """Seconds of a step in kernels that calibration does not measure, by kinds of phases.
+
+        Of these only bounds are known. A machine that was not measured at all has none that it
+        would have to tell apart.
+        """
+        found: dict[str, float] = {}
+        for phase, n_kernels in self._unmeasured:
+            bound = n_kernels * self._bound(phase, step.tokens, step.rows).cached
+            found[phase.kind] = found.get(phase.kind, 0.0) + bound
+        return found
+
+    @cached_property
+    def _unmeasured(self) -> list[tuple[CostedPhase, int]]:
+        """Phases with kernels that calibration does not measure, and how many."""
+        kernels = self.machine.kernels
+        if kernels is None:
+            return []
+        counted = [
+            (phase, sum(not _is_measured(kernels, one) for one in phase.kernels))
+            for phase in self.costs.phases
+        ]
+        return [(phase, n_kernels) for phase, n_kernels in counted if n_kernels]
+
     def engine_seconds(self, step: StepShape) -> float:
         """The rest: scheduling, waking threads, sampling; on a roofline, meetings."""
         if self.machine.kernels is None:
@@ -275,12 +300,26 @@ class StepPrice:
                     of_rows = kernels.row_phases(step_kind(count, alone))
                     each = rows_each(count, alone, threads)
                     line = of_rows.line(kernel, each) if of_rows else None
-            if line is None:  # what nobody measured
-                work = _work(phase.cost, StepShape(tokens, rows, 0.0, 0.0))
-                bound = seconds(self.machine, [work], self.costs.weights_bytes, 1)
-                line = Line(bound, bound)
-            total = total.plus(line)
+            total = total.plus(line or self._bound(phase, tokens, rows))
         return total
+
+    def _bound(self, phase: CostedPhase, tokens: int, rows: int) -> Line:
+        """Of what nobody measured."""
+        work = _work(phase.cost, StepShape(tokens, rows, 0.0, 0.0))
+        bound = seconds(self.machine, [work], self.costs.weights_bytes, 1)
+        return Line(bound, bound)
+
+
+def _is_measured(kernels: KernelCosts, kernel: Kernel) -> bool:
+    """Whether calibration measures kernels of its kind and format."""
+    match kernel:
+        case Product():
+            return kernels.product(kernel.weights) is not None
+        case Attention():
+            return kernels.attend(kernel.kept) is not None
+        case Rows():
+            return bool(kernels.rows)
+    return False
 
 
 def _past(line: Line, attended: float, kept: float, streamed: float) -> float:

@@ -21,7 +21,7 @@ from foreknown.artifact import Artifact, load_program
 from foreknown.graph.batch import BLOCK_TOKENS, Batch
 from foreknown.machine import Machine, Work, arithmetic
 from foreknown.plan.price import StepCosts, StepPrice
-from foreknown.report.forecast import step_costs
+from foreknown.report.forecast import step_costs, step_price
 from foreknown.report.phase_times import PhaseTimes, step_shape
 from foreknown.report.resident import resident_bytes
 from foreknown.report.tables import Table, bytes_text
@@ -112,7 +112,7 @@ def bench(
         phases: also time each phase.
     """
     costs, sizes = step_costs(artifact), artifact.manifest.sizes
-    price = StepPrice(costs, machine) if machine else None
+    price = step_price(artifact, machine) if machine else None
     cases = make_cases(sizes, quick=quick)
     before = resident_bytes()
     needed = max(_blocks(case) for case in cases)
@@ -145,7 +145,7 @@ def bench(
             "f32_gflop_s": round(limits.f32_gflop_s, 3),
             "int8_gop_s": round(limits.int8_gop_s, 3),
             "threads": threads,
-            "name": machine.name if machine else None,
+            "name": price.machine.name if price else None,
         },
         "prefill": rows("prefill"),
         "decode": rows("decode"),

@@ -7,6 +7,7 @@ serving does. Guesses of tokens ahead are left out: they can only make an answer
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +20,12 @@ from foreknown.errors import RequestError
 from foreknown.graph.batch import BLOCK_TOKENS
 from foreknown.machine import Machine
 from foreknown.plan.price import StepCosts, StepPrice, StepShape, decode_shape, prompt_shape
-from foreknown.report.provenance import machine_origin, provenance
+from foreknown.report.instructions import machine_for
+from foreknown.report.provenance import provenance
 
 MILLION = 1_000_000
+ESTIMATE_NOISE = 0.5
+"""How far a time may be off of which only a bound is known, relative: as on estimated machines."""
 CONTEXTS_SHOWN = 6
 """Of a growing context, about so many lengths are shown."""
 
@@ -51,6 +55,7 @@ class Forecast:
     """Of a case; times are those of the slowest of its answers.
 
     Attributes:
+        machine: as it runs the model's instruction set.
         ttft_ms: from the requests to the first token.
         tpot_ms: from one token to the next, in the mean; None for a single token.
         total_ms: from the requests to the last token.
@@ -61,6 +66,8 @@ class Forecast:
         tpot_by_context: pairs of positions attended to and milliseconds from token to token.
         bound_by: what takes longest of all: which resource, in which phase.
         bounds: the same of first tokens and of those that follow.
+        estimated: kinds of phases that calibration does not measure, and their shares of the time.
+        room_bytes: memory that there is for it; None: nobody said.
     """
 
     model: PlannedModel
@@ -76,6 +83,8 @@ class Forecast:
     tpot_by_context: tuple[tuple[int, float], ...]
     bound_by: str
     bounds: tuple[str, str]
+    estimated: tuple[tuple[str, float], ...] = ()
+    room_bytes: int | None = None
 
     @property
     def decode_tok_s(self) -> float:
@@ -83,14 +92,30 @@ class Forecast:
         return 1e3 / (self.tpot_ms or self.tpot_by_context[0][1])
 
     @property
+    def noise(self) -> float:
+        """How far times may be off, relative: as repeats are apart, and what is estimated more."""
+        share, noise = sum(share for _, share in self.estimated), self.machine.noise
+        return (1 - share) * noise + share * max(noise, ESTIMATE_NOISE)
+
+    @property
     def low_ms(self) -> float:
-        """Total time, if this machine errs as much as its repeats are apart."""
-        return self.total_ms / (1 + self.machine.noise)
+        """Total time, if it is off by its noise."""
+        return self.total_ms / (1 + self.noise)
 
     @property
     def high_ms(self) -> float:
         """The same the other way."""
-        return self.total_ms * (1 + self.machine.noise)
+        return self.total_ms * (1 + self.noise)
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is memory for it."""
+        return self.room_bytes is None or self.memory.total <= self.room_bytes
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Where its numbers come from."""
+        return provenance(self.model, self.machine, self.estimated)
 
     def per_million(self, of_an_answer: float) -> float:
         """What a million tokens of output come to."""
@@ -98,7 +123,7 @@ class Forecast:
 
     def record(self) -> dict[str, Any]:
         """As JSON shows it."""
-        case, memory = self.case, self.memory
+        case, memory, room = self.case, self.memory, self.room_bytes
         return {
             "model": self.model.name,
             "case": {
@@ -119,6 +144,7 @@ class Forecast:
                 "scratch": memory.scratch,
                 "total": memory.total,
             },
+            **({} if room is None else {"fits": self.fits, "room_bytes": room}),
             "joules": round(self.joules, 4),
             "usd": _significant(self.usd),
             "joules_per_million_tokens": round(self.per_million(self.joules), 1),
@@ -131,7 +157,8 @@ class Forecast:
             ],
             "machine": self.machine.name,
             "threads": self.machine.threads,
-            "provenance": provenance(self.model, self.machine),
+            "estimated_share": {kind: round(share, 4) for kind, share in self.estimated},
+            "provenance": self.provenance,
         }
 
     def short_record(self) -> dict[str, Any]:
@@ -145,7 +172,7 @@ class Forecast:
             "joules": round(self.joules, 4),
             "usd": _significant(self.usd),
             "bound_by": self.bound_by,
-            "basis": machine_origin(self.machine),
+            "basis": self.provenance["machine"],
         }
 
 
@@ -155,9 +182,15 @@ def step_costs(artifact: Artifact) -> StepCosts:
 
 
 def step_price(model: Artifact | PlannedModel, machine: Machine) -> StepPrice:
-    """A model's steps on a machine."""
-    costs = model.costs if isinstance(model, PlannedModel) else step_costs(model)
-    return StepPrice(costs, machine)
+    """A model's steps on a machine, as it runs the model's instruction set.
+
+    Raises:
+        MachineError: it cannot run it.
+    """
+    if isinstance(model, PlannedModel):
+        return StepPrice(model.costs, machine_for(model.target, machine, model.name))
+    here = machine_for(model.manifest.target, machine, str(model.directory))
+    return StepPrice(step_costs(model), here)
 
 
 def capacity(model: PlannedModel, sequences: int) -> Capacity:
@@ -184,7 +217,7 @@ def check_case(model: PlannedModel, case: Case) -> None:
             f"{case.prompt_tokens} tokens in and {case.output_tokens} out are more than the "
             f"context of {sizes.context} holds",
             where=model.name,
-            remedy="ask for fewer, or compile with a longer --context",
+            remedy=_fewer(model, case),
             too_long=True,
         )
     most = min(sizes.max_rows, sizes.max_tokens)
@@ -196,19 +229,34 @@ def check_case(model: PlannedModel, case: Case) -> None:
         )
 
 
+def _fewer(model: PlannedModel, case: Case) -> str:
+    """What to do about a case that is longer than a program's context."""
+    if model.longest is not None and case.tokens > model.longest:
+        return f"ask for fewer: {model.longest} tokens are the most that the model itself holds"
+    verb = "compile with" if model.made_from == "artifact" else "give"
+    return f"ask for fewer, or {verb} a longer --context"
+
+
 def forecast(
-    model: PlannedModel, machine: Machine, case: Case, price: StepPrice | None = None
+    model: PlannedModel,
+    machine: Machine,
+    case: Case,
+    price: StepPrice | None = None,
+    room_bytes: int | None = None,
 ) -> Forecast:
     """What a case will take on a machine.
 
     Args:
         price: of the model's steps on the machine, where it is at hand.
+        room_bytes: memory that there is; what does not fit is forecast all the same, and says so.
 
     Raises:
         RequestError: the case is more than the program can do.
+        MachineError: the machine cannot run the model's instruction set.
     """
     check_case(model, case)
     price = price or step_price(model, machine)
+    machine = price.machine
     sequences = sequences_for(model, case)
     done = rehearse(
         [Arrival(0, case.prompt_tokens, case.output_tokens)] * case.batch,
@@ -236,7 +284,33 @@ def forecast(
         ),
         bound_by=bounds[first_ms < last_ms - first_ms],
         bounds=bounds,
+        estimated=tuple(_estimated_shares(model, case, price).items()),
+        room_bytes=room_bytes,
     )
+
+
+def estimated_shares(price: StepPrice, steps: Iterable[tuple[StepShape, int]]) -> dict[str, float]:
+    """By kinds of phases that calibration does not measure, their share of the time of steps.
+
+    Args:
+        steps: with how often each is run.
+    """
+    total_s, found = 0.0, dict[str, float]()
+    for step, count in steps:
+        total_s += count * price.seconds(step)
+        for kind, seconds in price.estimated_seconds(step).items():
+            found[kind] = found.get(kind, 0.0) + count * seconds
+    return {kind: seconds / total_s for kind, seconds in found.items()}
+
+
+def _estimated_shares(model: PlannedModel, case: Case, price: StepPrice) -> dict[str, float]:
+    middle = decode_shape(case.batch, case.prompt_tokens + case.output_tokens / 2)
+    if not price.estimated_seconds(middle):
+        return {}
+    most = model.sizes.max_tokens
+    stops = [*range(most, case.prompt_tokens, most), case.prompt_tokens]
+    chunks = ((prompt_shape(stop - 1 - (stop - 1) % most, stop), case.batch) for stop in stops)
+    return estimated_shares(price, [*chunks, (middle, case.output_tokens - 1)])
 
 
 def _slowest(done: Rehearsal) -> tuple[float, float, float]:

@@ -8,11 +8,11 @@ from typing import TextIO
 from foreknown.engine.promises import Objective
 from foreknown.report.forecast import Forecast
 from foreknown.report.objectives import miss, ms_text, objective_text
-from foreknown.report.provenance import provenance
 from foreknown.report.questions import Answer
 from foreknown.report.tables import Table, bytes_text
 from foreknown.report.workloads import TOKENS_PER_WORD, Expectation
 
+TOO_MUCH = "too much memory"
 FIGURES = ("first token", "per token", "total", "tok/s", "memory", "J/answer", "$/M tokens")
 
 
@@ -32,7 +32,7 @@ def print_forecast(told: Forecast, objective: Objective | None, file: TextIO) ->
     between = f"{ms_text(told.low_ms)} to {ms_text(told.high_ms)}"
     table.row("total", f"{ms_text(told.total_ms)} ({between})", told.bound_by)
     table.row("tokens a second", f"{told.tok_s:,.1f}")
-    table.row("memory", bytes_text(memory.total))
+    table.row("memory", bytes_text(memory.total), _too_much(told))
     table.row("  weights", f"{bytes_text(memory.weights)}, {model.weights}")
     table.row("  state", f"{bytes_text(memory.state)}, {model.state}")
     table.row("  scratch", bytes_text(memory.scratch))
@@ -72,6 +72,7 @@ def print_grid(forecasts: Sequence[Forecast], objective: Objective | None, file:
     table.print(file)
     if objective is not None:
         file.write(f"wanted: {objective_text(objective)}\n")
+    _print_room(forecasts, file)
     print_origin(forecasts[0], file)
 
 
@@ -88,13 +89,15 @@ def print_workloads(told: Sequence[Expectation], file: TextIO) -> None:
             continue
         case = found.case
         size = (found.model.weights, case.prompt_tokens, case.output_tokens)
-        kept = kept_text(workload.objective, found)
+        kept = kept_text(workload.objective, found) + ("" if found.fits else f"; {TOO_MUCH}")
         table.row(workload.name, *size, case.batch, *_figures(found)[:4], wanted, kept)
     table.print(file)
     for workload in dict.fromkeys(one.workload for one in told):
         file.write(f"{workload.name}: {workload.what}; {workload.why}\n")
     file.write(f"{TOKENS_PER_WORD:.2f} tokens a word\n")
-    for found in [one.told for one in told if one.told is not None][:1]:
+    forecasts = [one.told for one in told if one.told is not None]
+    _print_room(forecasts, file)
+    for found in forecasts[:1]:
         print_origin(found, file)
 
 
@@ -121,16 +124,31 @@ def print_answer(answer: Answer, file: TextIO) -> None:
 
 def print_origin(told: Forecast, file: TextIO) -> None:
     """What the numbers are from."""
-    machine, origin = told.machine, provenance(told.model, told.machine)
+    machine, origin = told.machine, told.provenance
     file.write(
         f"on {machine.name}, {machine.threads} threads\n"
         f"times: {origin['machine']}\nmodel: {origin['model']}\nwatts: {origin['watts']}\n"
     )
 
 
+def _too_much(told: Forecast) -> str:
+    """Whether memory is short, and of how much there is."""
+    if told.fits or told.room_bytes is None:
+        return ""
+    return f"does not fit: there are {bytes_text(told.room_bytes)}"
+
+
+def _print_room(forecasts: Sequence[Forecast], file: TextIO) -> None:
+    """How much memory there is, where some need more."""
+    short = [told for told in forecasts if not told.fits]
+    for told in short[:1]:
+        room = bytes_text(told.room_bytes or 0)
+        file.write(f"{TOO_MUCH}: {len(short)} of {len(forecasts)} need more than {room}\n")
+
+
 def kept_text(objective: Objective, told: Forecast) -> str:
     """Whether an objective is kept, and whether that is certain."""
-    worst, noise = miss(objective, told), 1 + told.machine.noise
+    worst, noise = miss(objective, told), 1 + told.noise
     if worst <= 1:
         return "yes" if worst * noise <= 1 else "just so"
     return f"no: {worst:.2g} times too long"
@@ -143,7 +161,7 @@ def _figures(told: Forecast) -> tuple[str, ...]:
         "-" if told.tpot_ms is None else ms_text(told.tpot_ms),
         ms_text(told.total_ms),
         f"{told.tok_s:,.1f}",
-        bytes_text(told.memory.total),
+        bytes_text(told.memory.total) + ("" if told.fits else f", {TOO_MUCH}"),
         f"{told.joules:,.3g}",
         f"{told.per_million(told.usd):,.2f}" if priced else "-",
     )

@@ -11,8 +11,6 @@ from foreknown.report.forecast import Forecast
 from foreknown.report.objectives import ms_text
 from foreknown.report.tables import Table, bytes_text
 
-ESTIMATED = "an estimate from the processor's features, until `foreknown calibrate` measures it"
-
 
 @dataclass
 class Generation:
@@ -126,5 +124,5 @@ def print_stats(
     table.row("memory", bytes_text(memory.total), bytes_text(resident))
     table.row("loading", "", f"{generation.load_ms:.0f} ms")
     table.print(file)
-    if forecast is not None and forecast.machine.estimated:
-        file.write(ESTIMATED + "\n")
+    if forecast is not None and (forecast.machine.estimated or forecast.estimated):
+        file.write(f"forecast: {forecast.provenance['machine']}\n")

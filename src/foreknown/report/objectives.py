@@ -19,12 +19,12 @@ def miss(objective: Objective, told: Forecast) -> float:
 
 
 def kept_record(objective: Objective, told: Forecast) -> dict[str, Any]:
-    """As JSON shows it beside a forecast; surely: even if this machine errs to its noise."""
+    """As JSON shows it beside a forecast; surely: even if it is off by its noise."""
     worst = miss(objective, told)
     return {
         "objective": objective_record(objective),
         "met": worst <= 1,
-        "surely_met": worst * (1 + told.machine.noise) <= 1,
+        "surely_met": worst * (1 + told.noise) <= 1,
     }
 
 

@@ -17,6 +17,7 @@ from foreknown.graph.batch import Batch
 from foreknown.machine import Machine
 from foreknown.plan.price import StepPrice, StepShape
 from foreknown.report.forecast import step_costs
+from foreknown.report.instructions import machine_for
 from foreknown.report.tables import Table
 from foreknown.targets.cpu.program import Program
 
@@ -39,7 +40,7 @@ class PhaseTimes:
     """Sums over steps; those of one row for each token (decode) and the others (prefill) apart."""
 
     def __init__(self, artifact: Artifact) -> None:
-        self.costs = step_costs(artifact)
+        self.costs, self._target = step_costs(artifact), artifact.manifest.target
         self._kinds: dict[str, list[tuple[StepShape, NDArray[np.int64]]]] = {}
 
     def add(self, batch: Batch, phase_ns: NDArray[np.int64]) -> None:
@@ -64,7 +65,7 @@ class PhaseTimes:
         table = Table(f"{kind}: mean of {len(steps)} steps", titles, right=titles[2:] + titles[:1])
         measured = np.mean([ns for _, ns in steps], axis=0) / 1e9
         works = [self.costs.works(shape) for shape, _ in steps]
-        price = StepPrice(self.costs, machine) if machine else None
+        price = StepPrice(self.costs, machine_for(self._target, machine)) if machine else None
         told = (
             np.mean([price.phase_seconds(shape) for shape, _ in steps], axis=0) if price else None
         )

@@ -8,15 +8,15 @@ from typing import Any, TextIO
 from foreknown.artifact import Artifact
 from foreknown.machine import Machine
 from foreknown.plan.costs import Formula
-from foreknown.plan.price import StepPrice, StepShape
-from foreknown.report.forecast import step_costs
+from foreknown.plan.price import StepShape
+from foreknown.report.forecast import step_costs, step_price
 from foreknown.report.tables import Table
 
 
 def phases_record(artifact: Artifact, machine: Machine | None, step: StepShape) -> dict[str, Any]:
-    """As JSON shows it; microseconds are null where the machine is not measured."""
+    """As JSON shows it; microseconds are null where no machine is given."""
     costs = step_costs(artifact)
-    price = StepPrice(costs, machine) if machine else None
+    price = step_price(artifact, machine) if machine else None
     told = price.phase_seconds(step) if price else [None] * len(costs.phases)
     rows = []
     for phase, work, seconds in zip(artifact.phases(), costs.works(step), told, strict=True):

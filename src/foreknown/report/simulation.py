@@ -17,14 +17,16 @@ from foreknown.artifact.planned import PlannedModel
 from foreknown.engine.drift import Drift
 from foreknown.engine.rehearsal import Outcome, Rehearsal, rehearse
 from foreknown.engine.snapshot import Capacity
+from foreknown.engine.virtual_engine import FOREVER_NS
+from foreknown.errors import RequestError
 from foreknown.graph.batch import BLOCK_TOKENS
 from foreknown.machine import Machine
-from foreknown.plan.price import Price, StepPrice
-from foreknown.report.forecast import capacity
+from foreknown.plan.price import Price, decode_shape
+from foreknown.report.forecast import capacity, estimated_shares, step_price
 from foreknown.report.provenance import provenance
 from foreknown.report.tables import Table, bytes_text, seconds_text
 from foreknown.report.timeline import Timeline, timeline
-from foreknown.report.traffic import Traffic
+from foreknown.report.traffic import YEAR_S, Traffic
 
 PERCENTILES = (50, 90, 99)
 
@@ -56,13 +58,15 @@ class Served:
 
 def served(model: PlannedModel, machine: Machine, sequences: int) -> Served:
     """A model with room for so many sequences of full context."""
+    price = step_price(model, machine)
+    machine, token = price.machine, decode_shape(1, model.sizes.context / 2)
     return Served(
         name=model.name,
         machine=machine,
-        price=StepPrice(model.costs, machine),
+        price=price,
         capacity=capacity(model, sequences),
         memory_bytes=model.memory(machine.threads, sequences).total,
-        provenance=provenance(model, machine),
+        provenance=provenance(model, machine, [*estimated_shares(price, [(token, 1)]).items()]),
     )
 
 
@@ -202,6 +206,9 @@ def simulate(
 
     Args:
         progress: told how many requests have come, and of how many.
+
+    Raises:
+        RequestError: it takes longer than a virtual clock can tell.
     """
     n_total, start = len(traffic.arrivals), time.perf_counter()
     rehearsal = rehearse(
@@ -211,6 +218,13 @@ def simulate(
         margin=Drift(served.machine.margin).margin,  # as a server that is as it was calibrated
         progress=lambda n: progress(n, n_total),
     )
+    unanswered = any(one.last_ns < 0 for one in rehearsal.outcomes if not one.refused)
+    if unanswered or rehearsal.end_ns > FOREVER_NS:
+        raise RequestError(
+            f"{served.name} needs more than {FOREVER_NS / 1e9 / YEAR_S:.0f} years on "
+            f"{served.machine.name} for this traffic",
+            remedy="simulate fewer or shorter requests, or another machine",
+        )
     return Simulation(served, traffic, rehearsal, time.perf_counter() - start)
 
 

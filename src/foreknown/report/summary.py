@@ -22,7 +22,7 @@ def summary_record(artifact: Artifact, threads: int, machine: Machine | None) ->
     """As JSON shows it.
 
     Args:
-        machine: what the forecast is made from; None: there is none.
+        machine: what the forecast is made from; None: it cannot run the artifact.
     """
     manifest = artifact.manifest
     sizes = manifest.sizes
@@ -59,8 +59,8 @@ def _forecast(artifact: Artifact, machine: Machine) -> dict[str, Any]:
     output_tokens = max(1, min(TYPICAL_OUTPUT, context - prompt_tokens))
     told = forecast(planned_artifact(artifact), machine, Case(prompt_tokens, output_tokens))
     return {
-        "machine": machine.name,
-        "estimated": machine.estimated,
+        "machine": told.machine.name,
+        "estimated": told.machine.estimated,
         "threads": machine.threads,
         "prompt_tokens": prompt_tokens,
         "output_tokens": output_tokens,
@@ -102,5 +102,5 @@ def print_summary(record: dict[str, Any], file: TextIO) -> None:
         takes.row("on", f"{told['machine']}, {told['threads']} threads")
         takes.row("basis", told["basis"])
     else:
-        takes.row("time", "not known: this machine is not measured (foreknown calibrate)")
+        takes.row("time", f"not known: this machine lacks instructions of {record['target']}")
     takes.print(file)

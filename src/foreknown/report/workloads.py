@@ -96,14 +96,18 @@ class Expectation:
 
 
 def expectations(
-    workloads: Iterable[Workload], model: PlannedModel, machine: Machine, batch: int = 1
+    workloads: Iterable[Workload],
+    model: PlannedModel,
+    machine: Machine,
+    batch: int = 1,
+    room_bytes: int | None = None,
 ) -> Iterator[Expectation]:
-    """What each workload will take, of so many users at once."""
+    """What each workload will take, of so many users at once; see `forecast`."""
     price = step_price(model, machine)
     for workload in workloads:
         case = Case(workload.prompt_tokens, workload.output_tokens, batch)
         try:
-            yield Expectation(workload, forecast(model, machine, case, price))
+            yield Expectation(workload, forecast(model, machine, case, price, room_bytes))
         except RequestError as error:
             longer = workload.tokens > model.sizes.context
             why_not = f"needs a context of {workload.tokens}" if longer else error.what

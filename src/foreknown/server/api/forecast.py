@@ -132,7 +132,12 @@ class Basis(BaseModel):
 
 
 class Forecast(BaseModel):
-    """What a request would take if it came now, at its greatest length."""
+    """What a request would take if it came now, at its greatest length.
+
+    Attributes:
+        joules, usd: its part of what the machine draws and costs meanwhile; 0 USD if nobody said
+            what that is, null if nothing is known of the machine.
+    """
 
     object: Literal["forecast"] = "forecast"
     model: str
@@ -167,6 +172,7 @@ class StrategyForecast(BaseModel):
 
     Attributes:
         max_tokens: of each draft; `tokens` are those of all of them.
+        joules, usd: as of an answer without a strategy.
     """
 
     object: Literal["forecast"] = "forecast"
@@ -251,9 +257,17 @@ def _forecast(
     blocks = blocks_for(n_prompt + n_output) * request.samples
     joules = usd = None
     if model.price is not None:
-        largest = engine.program.max_tokens
-        part = share(model.price, n_prompt, n_output, stats.running, largest)
-        joules, usd = round(part.joules * request.samples, 6), part.usd
+        part = share(
+            model.price,
+            n_prompt,
+            n_output,
+            stats.running,
+            max_tokens=engine.program.max_tokens,
+            max_rows=engine.program.max_rows,
+            samples=request.samples,
+            slower=engine.drift.ratio,
+        )
+        joules, usd = round(part.joules, 6), part.usd
     return Forecast(
         model=model.name,
         prompt_tokens=n_prompt,
@@ -275,7 +289,7 @@ def _forecast(
             bytes=blocks * model.artifact.manifest.sizes.block_bytes,
         ),
         joules=joules,
-        usd=None if usd is None else usd * request.samples,
+        usd=usd,
         basis=_basis(model),
     )
 
@@ -288,13 +302,16 @@ async def _strategy_forecast(
     if error is not None:
         promise = _impossible(error, asked, time.monotonic_ns())
     told = deliberation.told()["foreknown"]
+    foreseen = told["forecast"]
+    if model.price is not None:
+        foreseen = {**foreseen, "usd": foreseen["usd"] or 0.0}
     return StrategyForecast(
         model=model.name,
         strategy=told["strategy"],
         max_tokens=deliberation.draft_tokens,
         promise=promise,
         basis=_basis(model),
-        **told["forecast"],
+        **foreseen,
     )
 
 
