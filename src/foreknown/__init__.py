@@ -58,4 +58,6 @@ def open(
     def find(afresh: bool) -> Found:
         return find_artifact(path, options, afresh=afresh)
 
-    return load_model(find, threads=threads, sequences=sequences, speculate=speculate)
+    opened = load_model(find, threads=threads, sequences=sequences, speculate=speculate)
+    opened.warm_up()
+    return opened

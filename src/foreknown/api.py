@@ -5,6 +5,7 @@ The command line is made of it, too. What takes long to import is imported when 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -57,6 +58,14 @@ class Model:
     phase_times: PhaseTimes | None
     _turn: Lock = field(default_factory=Lock, repr=False)
     _is_closed: bool = False
+
+    def warm_up(self) -> None:
+        """Take a few steps for nobody, if steps are short; it counts as loading."""
+        from foreknown.engine.warming import warm_up
+
+        start = time.perf_counter()
+        warm_up(self.loaded.program, self.price)
+        self.load_ms += (time.perf_counter() - start) * 1e3
 
     def generate(self, prompt: Prompt, *, raw: bool = False, **sampling: Any) -> Iterator[str]:
         """The text of an answer, piece by piece; closing the iterator ends it.

@@ -73,7 +73,6 @@ def load_model(
     from foreknown.artifact.loading import load_program
     from foreknown.checkpoint import open_checkpoint
     from foreknown.engine import Engine
-    from foreknown.engine.warming import warm_up
     from foreknown.report.phase_times import debug_level, timed
     from foreknown.report.resident import resident_bytes
 
@@ -108,7 +107,6 @@ def load_model(
             price=price,
         )
         grown = resident_bytes() - program_bytes
-        warm_up(loaded.program, price)
         load_ms = (time.perf_counter() - start) * 1e3
         model = Model(artifact, loaded, checkpoint, engine, price, grown, load_ms, phase_times)
         unless_it_opens.pop_all()

@@ -31,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
     if at_terminal:
         import readline  # noqa: F401  (gives `input` its line editing)
     with open_model(args) as model:
+        model.warm_up()
         if model.checkpoint.chat_template is None:
             raise RequestError(
                 "this model has no chat template",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,6 +58,7 @@ def open_model(args: argparse.Namespace, sequences: int = 1) -> Iterator[Model]:
         sequences=sequences,
         speculate=args.speculation,
     ) as model:
+        gc.freeze()  # what is there stays: to look through it would hold up a step
         yield model
 
 

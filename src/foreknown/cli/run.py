@@ -56,12 +56,14 @@ def run(args: argparse.Namespace) -> int:
     prompt = _prompt(args.prompt)
     with open_model(args) as model:
         if args.strategy is not None:
+            model.warm_up()
             run_strategy(args, model, prompt)
             return 0
         ids = _ids(model, prompt, raw=args.raw)
         params = sampling_params(
             args, model.checkpoint.generation, logprobs=args.logprobs or 0 if args.json else None
         )
+        model.warm_up()
         generation = Generation(len(ids), model.load_ms, model.engine.clock.now_ns())
         for output in model.engine.generate([Request(ids, params)]):
             generation.add(output)
