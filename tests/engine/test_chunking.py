@@ -162,6 +162,40 @@ def test_a_burst_of_a_neighbour_is_soon_forgotten() -> None:
     assert sizes.most(4, 512) >= 0.9 * before
 
 
+def test_a_first_step_that_took_no_longer_does_not_make_prompts_free() -> None:
+    """Who decoded alone before it met with cold caches."""
+
+    def told(n_tokens: int, n_rows: int) -> float:
+        return 1 + n_tokens / 20
+
+    sizes = chunking(told)
+    before = sizes.most(4, 512)
+    sizes.decode.observe(4, 2.0)
+    sizes.observe(4, 4 + before, 0.9)
+    assert sizes.most(4, 512) <= 2 * before
+
+
+def test_what_is_far_too_low_is_learned_in_a_few_steps() -> None:
+    """Everybody's next token waits for each of them."""
+
+    def real(n_tokens: int) -> float:
+        return 1 + n_tokens / 10
+
+    sizes = chunking(lambda n, rows: 1 + n / 1000)
+    for _ in range(200):  # tokens are nearly free
+        sizes.decode.observe(4, 1.0)
+        sizes.observe(4, 4 + sizes.most(4, 512), 1.0)
+    assert sizes.most(4, 512) > 400
+    n_long = 0
+    for _ in range(100):
+        sizes.decode.observe(4, real(4))
+        n_tokens = 4 + sizes.most(4, 512)
+        sizes.observe(4, n_tokens, real(n_tokens))
+        n_long += real(n_tokens) > 2 * STRETCH * real(4)
+    assert n_long <= 30
+    assert real(4 + sizes.most(4, 512)) <= 1.1 * STRETCH * real(4)
+
+
 @pytest.mark.parametrize("n", [1, 7, 64])
 def test_a_clock_that_stands_still_teaches_nothing(n: int) -> None:
     sizes = chunking(lambda n_tokens, n_rows: 1.0 + n_tokens)

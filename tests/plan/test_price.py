@@ -13,7 +13,14 @@ from foreknown.machine.kernels import Kernel
 from foreknown.passes.pipeline import Formats, lower
 from foreknown.plan.costs import Cost, phase_cost, phase_kernels
 from foreknown.plan.plan import Limits, make_plan
-from foreknown.plan.price import StepCosts, StepPrice, StepShape, decode_shape, prompt_shape
+from foreknown.plan.price import (
+    UNMEASURED_MARGIN,
+    StepCosts,
+    StepPrice,
+    StepShape,
+    decode_shape,
+    prompt_shape,
+)
 from tests.decoders import decoder
 from tests.machine.random_machines import random_machine
 
@@ -131,6 +138,15 @@ def test_what_calibration_does_not_measure_is_told_apart(seed: int, shape: StepS
     assert StepPrice(costs("am"), random_machine(seed)).estimated_seconds(shape) == {}
     bare = replace(random_machine(seed), kernels=None)
     assert StepPrice(costs(), bare).estimated_seconds(shape) == {}
+
+
+@given(st.integers(0, 20), st.floats(0.01, 3))
+def test_promises_add_more_where_little_was_measured(seed: int, noise: float) -> None:
+    machine = replace(random_machine(seed), noise=noise)
+    measured, partly = (StepPrice(costs(*which), machine).margin for which in (("am",), ()))
+    assert measured == machine.margin
+    assert measured <= partly <= max(UNMEASURED_MARGIN, measured)
+    assert (partly > measured) == (measured < UNMEASURED_MARGIN)
 
 
 def test_first_touch_takes_the_time_of_new_pages() -> None:

@@ -7,7 +7,7 @@ longer. What is told of steps beforehand gives the first answer; the clock corre
 
 where `told` is how much longer it would be by what was told, and the slope, 1 at first, is
 learned. One number for all sizes is learned fast, and no burst of a neighbour can spoil it for
-long.
+long: one step moves it little, but each that agrees with the one before moves it further.
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ LEAST = 4
 
 _MEMORY = 8
 """Steps after which old ones fade."""
-_AT_ONCE, _AT_FIRST, _FIRST = 1.25, 64.0, 4
-"""One step counts as if the slope was at most so many times what it was, or an n-th of it; the
-first few steps may say more."""
+_AT_ONCE, _MOST_AT_ONCE = 1.25, 64.0
+"""One step counts as if the slope was at most so many times what it was, or an n-th of it; the next
+one on the same side so many times more."""
+_FIRST = 4
+"""The first few steps may say that it is more at once: gaps would be long. That it is less they may
+not: who decoded with them met with cold caches."""
 _LEAST_SLOPE, _LARGEST_SLOPE = 1 / 64, 1024.0
 _WEIGHED_EVERY = 8
 """After so many steps with prompt tokens chunks are weighed anew."""
@@ -49,6 +52,7 @@ class Chunking:
         self.decode = decode
         self._told = cache(told)
         self._slope = 1.0
+        self._n_above = self._n_below = 0  # steps on end that said more, or less, than they might
         self._most: dict[tuple[int, int], int] = {}
         self._n_observed = self._n_plain = 0
 
@@ -82,8 +86,14 @@ class Chunking:
         took = seconds / self.decode.seconds(n_decoding)
         is_surprise = took > _SURPRISE * self.stretch(n_decoding, n_tokens)
         self._n_observed += 1
-        most = _AT_FIRST if self._n_observed <= _FIRST else _AT_ONCE
-        seen = min(max((took - 1) / told, self._slope / most), self._slope * most)
+        seen = (took - 1) / told
+        above = min(_AT_ONCE ** (self._n_above + 1), _MOST_AT_ONCE)
+        below = min(_AT_ONCE ** (self._n_below + 1), _MOST_AT_ONCE)
+        most = self._slope * (_MOST_AT_ONCE if self._n_observed <= _FIRST else above)
+        least = self._slope / below
+        self._n_above = self._n_above + 1 if seen > most else 0
+        self._n_below = self._n_below + 1 if seen < least else 0
+        seen = min(max(seen, least), most)
         slope = self._slope + (seen - self._slope) / min(self._n_observed, _MEMORY)
         self._slope = min(max(slope, _LEAST_SLOPE), _LARGEST_SLOPE)
         if is_surprise or self._n_observed % _WEIGHED_EVERY == 0:

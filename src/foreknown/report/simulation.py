@@ -21,7 +21,7 @@ from foreknown.engine.virtual_engine import FOREVER_NS
 from foreknown.errors import RequestError
 from foreknown.graph.batch import BLOCK_TOKENS
 from foreknown.machine import Machine
-from foreknown.plan.price import Price, decode_shape
+from foreknown.plan.price import Price, StepPrice, decode_shape
 from foreknown.report.forecast import capacity, estimated_shares, step_price
 from foreknown.report.provenance import provenance
 from foreknown.report.tables import Table, bytes_text, seconds_text
@@ -49,6 +49,12 @@ class Served:
     capacity: Capacity
     memory_bytes: int
     provenance: dict[str, str]
+
+    @property
+    def margin(self) -> float:
+        """Share by which its steps are slower than told at most."""
+        price = self.price
+        return price.margin if isinstance(price, StepPrice) else self.machine.margin
 
     @property
     def longest(self) -> int:
@@ -215,7 +221,7 @@ def simulate(
         traffic.arrivals,
         served.capacity,
         served.price,
-        margin=Drift(served.machine.margin).margin,  # as a server that is as it was calibrated
+        margin=Drift(served.margin).margin,  # as a server that is as it was calibrated
         progress=lambda n: progress(n, n_total),
     )
     unanswered = any(one.last_ns < 0 for one in rehearsal.outcomes if not one.refused)

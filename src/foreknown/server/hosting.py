@@ -105,7 +105,7 @@ def _load(wanted: Wanted, index: int, n_threads: int) -> ServedModel:
         new_detokenizer=new_detokenizer,
         speculate=wanted.speculate,
         price=wanted.price,
-        margin=MARGIN if wanted.price is None else wanted.price.machine.margin,
+        margin=MARGIN if wanted.price is None else wanted.price.margin,
     )
     if wanted.price is not None:
         warm_up(loaded.program, wanted.price)
