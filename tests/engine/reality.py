@@ -221,8 +221,11 @@ class Reality:
     @property
     def next_ns(self) -> int:
         """When there is something to do."""
-        if self.engine.has_work or self._ready:
-            return 0
+        return 0 if self.engine.has_work or self._ready else self.next_arrival_ns
+
+    @property
+    def next_arrival_ns(self) -> int:
+        """When the next one comes."""
         return self._coming[-1][1].time_ns if self._coming else FOREVER_NS
 
     def take_arrivals(self) -> None:

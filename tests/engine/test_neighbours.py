@@ -39,8 +39,8 @@ def serve(every: list[Reality], arrivals: list[list[Arrival]]) -> None:
     turns, clock = Turns([one.engine for one in every]), every[0].program.clock
 
     def meanwhile(end_ns: int) -> None:
-        for one in every:
-            one.meanwhile(end_ns)
+        while (first := min(every, key=lambda one: one.next_arrival_ns)).next_arrival_ns < end_ns:
+            first.meanwhile(first.next_arrival_ns + 1)
 
     for one, own in zip(every, arrivals, strict=True):
         one.expect(own)
@@ -48,8 +48,9 @@ def serve(every: list[Reality], arrivals: list[list[Arrival]]) -> None:
     while any(one.has_work for one in every):
         clock.now = max(clock.now, min(one.next_ns for one in every if one.has_work))
         for one in every:
-            one.take_arrivals()
-        for one in every:
+            meanwhile(clock.now + 1)
+            for other in every:
+                other.take_arrivals()
             if one.engine.has_work and turns.may_step(one.engine):
                 one.step()
 

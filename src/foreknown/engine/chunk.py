@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from collections.abc import Sequence as Tokens
 from math import inf
+from operator import itemgetter
 from typing import Generic, NamedTuple, TypeVar
 
 from foreknown.engine.progress import Progress
@@ -31,6 +33,9 @@ def next_token(sequence: P) -> Chunk[P]:
     return tuple.__new__(Chunk, (sequence, 1, ()))
 
 
+_order = itemgetter(0)
+
+
 class Room:
     """What is left of a step.
 
@@ -38,15 +43,21 @@ class Room:
         tokens: of all that it may have.
         prompt_tokens: of those that prompts and drafts may have.
         rows: of logits.
-        limit_s: what the whole step may take with prompts, by their contexts.
+        limits: orders of those who decode, and what the whole step may take with prompts that come
+            after them, in seconds; ascending and descending.
     """
 
-    __slots__ = ("limit_s", "prompt_tokens", "rows", "tokens")
+    __slots__ = ("limits", "prompt_tokens", "rows", "tokens")
 
     def __init__(self, tokens: int, rows: int) -> None:
         self.tokens = self.prompt_tokens = tokens
         self.rows = rows
-        self.limit_s = inf
+        self.limits: Tokens[tuple[tuple[int, int, int], float]] = ()
+
+    def limit_s(self, order: tuple[int, int, int]) -> float:
+        """What the step may take with a prompt; who is due later does not hold it back."""
+        n_before = bisect_left(self.limits, order, key=_order)
+        return self.limits[n_before - 1][1] if n_before else inf
 
     def take(self, n_tokens: int, n_rows: int) -> None:
         self.tokens -= n_tokens

@@ -62,15 +62,8 @@ class Chunking:
             return room
         most = self._most.get((n_decoding, room))
         if most is None:
-            most = self._most[n_decoding, room] = self._weigh(n_decoding, room, STRETCH)
+            most = self._most[n_decoding, room] = self._weigh(n_decoding, room)
         return most
-
-    def most_within(self, n_decoding: int, room: int, seconds: float) -> int:
-        """Prompt tokens at most, up to `room`, in a step that is to take so long."""
-        if not n_decoding:
-            return room
-        stretch = seconds / self.decode.seconds(n_decoding)
-        return self._weigh(n_decoding, room, stretch, least=0) if stretch > 1 else 0
 
     def stretch(self, n_decoding: int, n_tokens: int) -> float:
         """How many times longer a step of so many tokens is than one of the decode tokens alone."""
@@ -110,11 +103,11 @@ class Chunking:
         plain = self._told(n_decoding, n_decoding)
         return self._told(n_tokens, n_decoding + 1) / plain - 1
 
-    def _weigh(self, n_decoding: int, room: int, stretch: float, least: int = LEAST) -> int:
-        first, last = min(least, room), room
+    def _weigh(self, n_decoding: int, room: int) -> int:
+        first, last = min(LEAST, room), room
         while first < last:  # the last size that keeps the limit; the smallest in any case
             middle = (first + last + 1) // 2
-            if self.stretch(n_decoding, n_decoding + middle) <= stretch:
+            if self.stretch(n_decoding, n_decoding + middle) <= STRETCH:
                 first = middle
             else:
                 last = middle - 1

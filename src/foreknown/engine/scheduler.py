@@ -250,17 +250,17 @@ class Scheduler(Generic[P]):
     ) -> None:
         """Let everybody have a part in a step, or all of one rank."""
         decoding, prompts = self._decode(rank)
-        limit_s = self._limit_s(decoding, now_ns) if self.has_promised else inf
+        limits = self._limits(decoding, now_ns) if self.has_promised else ()
         chunks += decoding
         self.n_decoding += len(decoding)
         room.take(len(decoding), len(decoding))
         if prompts or self.waiting:
-            room.prompt_tokens = self._prompt_tokens(len(decoding), room.tokens, limit_s)
-            room.limit_s = limit_s
+            room.prompt_tokens = self._prompt_tokens(len(decoding), room.tokens)
+            room.limits = limits
         if rank is None and decoding and self.speculation and self.speculation.has_credit:
             self._add_drafts(chunks, self.speculation, room)
         self._add_prompts(chunks, prompts, room, rank)
-        if limit_s < inf and len(chunks) > len(decoding):
+        if limits and len(chunks) > len(decoding):
             self.is_pressed |= room.prompt_tokens <= 0 < room.tokens
 
     def _fill_spare(self, chunks: list[Chunk[P]], room: Room) -> None:
@@ -278,6 +278,7 @@ class Scheduler(Generic[P]):
         if self.chunking is not None:
             most = min(room.tokens, self.chunking.most(self.n_decoding, room.tokens))
             room.prompt_tokens = self._affordable(chunks, most, before_s + self.spare_s)
+        room.limits = ()
         self._add_prompts(chunks, prompts, room, UNPROMISED)
         self.spare_s -= self.step_seconds(shape_of(chunks)) - before_s
 
@@ -294,14 +295,16 @@ class Scheduler(Generic[P]):
             n_tokens //= 2
         return n_tokens
 
-    def _limit_s(self, decoding: list[Chunk[P]], now_ns: int) -> float:
-        """What a step may take, so that all who decode come to their ends in time.
+    def _limits(
+        self, decoding: list[Chunk[P]], now_ns: int
+    ) -> list[tuple[tuple[int, int, int], float]]:
+        """What a step may take, so that all who decode come to their ends in time; see `Room`.
 
         A promised end is a pace for the tokens that are left, and it stays one if every step keeps
         it: so whoever comes sooner than was foreseen when a promise was made cannot break it. Of
         those who decode, later ones wait if an earlier one's pace leaves no time for their rows.
         """
-        limit_ns, most_pressed = inf, 0
+        limits, limit_ns, most_pressed = [], inf, 0
         for i, (sequence, _, _) in enumerate(decoding):
             commitment = sequence.commitment
             if commitment is None:
@@ -314,8 +317,9 @@ class Scheduler(Generic[P]):
                 own_ns = commitment.pace_ns
             if 0 < own_ns < limit_ns:  # a promise that is broken already presses nobody
                 limit_ns, most_pressed = own_ns, i
+                limits.append((sequence.order, PACE_SHARE * limit_ns / 1e9))
         limit_s = PACE_SHARE * limit_ns / 1e9
-        if limit_s < inf and self._seconds(decoding, limit_s) > limit_s:
+        if limits and self._seconds(decoding, limit_s) > limit_s:
             fewest, most = most_pressed + 1, len(decoding)
             while fewest < most:
                 middle = (fewest + most) // 2
@@ -325,7 +329,7 @@ class Scheduler(Generic[P]):
                     most = middle
             self.is_pressed |= fewest < len(decoding)
             del decoding[fewest:]
-        return limit_s
+        return limits
 
     def _seconds(self, decoding: list[Chunk[P]], limit_s: float) -> float:
         """What a step of some decode tokens takes: by their number, and where that comes near a
@@ -335,19 +339,15 @@ class Scheduler(Generic[P]):
             return told_s
         return self.step_seconds(shape_of(decoding))
 
-    def _prompt_tokens(self, n_decoding: int, room: int, limit_s: float) -> int:
+    def _prompt_tokens(self, n_decoding: int, room: int) -> int:
         """How many tokens of prompts those who decode bear in a step.
 
-        Those who were promised a time bear what it leaves them, all others what keeps their gaps
-        short.
+        Those who were promised a time bear what it leaves them, which is looked at for each prompt,
+        all others what keeps their gaps short.
         """
-        if self.chunking is None:
+        if self.chunking is None or self.has_promised:
             return room
-        if not self.has_promised:
-            return self.chunking.most(n_decoding, room)
-        if limit_s == inf:
-            return room
-        return self.chunking.most_within(n_decoding, room, limit_s)
+        return self.chunking.most(n_decoding, room)
 
     def _decode(self, rank: int | None) -> tuple[list[Chunk[P]], list[P]]:
         """A token of everyone who decodes; and who has more than one to compute."""
@@ -420,8 +420,8 @@ class Scheduler(Generic[P]):
             n_rows = 1
         else:  # not to its end
             n_tokens, n_rows = min(n_tokens, n_pending - 1), 0
-        if n_tokens > 1 and room.limit_s < inf:
-            n_within = self._within(chunks, sequence, n_tokens, room.limit_s)
+        if n_tokens > 1 and room.limits:
+            n_within = self._within(chunks, sequence, n_tokens, room.limit_s(sequence.order))
             if n_within < n_tokens:
                 n_tokens = room.prompt_tokens = n_within
                 n_rows = n_tokens if sequence.reads_each else 0
@@ -432,7 +432,7 @@ class Scheduler(Generic[P]):
     def _within(self, chunks: list[Chunk[P]], sequence: P, most: int, limit_s: float) -> int:
         """Tokens of a prompt, up to `most`, that a step may have besides if it is to take no
         longer than that."""
-        if self.step_seconds is None:
+        if self.step_seconds is None or limit_s == inf:
             return most
         without, start, n_pending = shape_of(chunks), sequence.n_computed, sequence.n_pending
         fewest, n_tokens = 0, most

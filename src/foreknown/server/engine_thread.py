@@ -180,8 +180,10 @@ class EngineThread:
 
     def _run(self) -> None:
         while not self._stopping:
-            self._obey()
             for index, engine in enumerate(self._engines):
+                self._obey()  # what was promised during another's step is there before this one
+                if self._stopping:
+                    return
                 if engine.has_work and self._may_step(engine):
                     self._step(index, engine)
 
