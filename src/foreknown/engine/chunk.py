@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from collections.abc import Sequence as Tokens
 from math import inf
 from operator import itemgetter
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from foreknown.engine.progress import Progress
 from foreknown.plan.price import StepShape
@@ -33,6 +33,8 @@ def next_token(sequence: P) -> Chunk[P]:
     return tuple.__new__(Chunk, (sequence, 1, ()))
 
 
+Order: TypeAlias = tuple[int, int, int]
+Limits: TypeAlias = Tokens[tuple[Order, float]]
 _order = itemgetter(0)
 
 
@@ -52,9 +54,9 @@ class Room:
     def __init__(self, tokens: int, rows: int) -> None:
         self.tokens = self.prompt_tokens = tokens
         self.rows = rows
-        self.limits: Tokens[tuple[tuple[int, int, int], float]] = ()
+        self.limits: Limits = ()
 
-    def limit_s(self, order: tuple[int, int, int]) -> float:
+    def limit_s(self, order: Order) -> float:
         """What the step may take with a prompt; who is due later does not hold it back."""
         n_before = bisect_left(self.limits, order, key=_order)
         return self.limits[n_before - 1][1] if n_before else inf

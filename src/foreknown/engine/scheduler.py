@@ -14,7 +14,7 @@ from operator import add, attrgetter
 from typing import Generic, Protocol, TypeVar
 
 from foreknown.engine.block_manager import Found
-from foreknown.engine.chunk import Chunk, P, Room, next_token, shape_of
+from foreknown.engine.chunk import Chunk, Limits, Order, P, Room, next_token, shape_of
 from foreknown.engine.chunking import Chunking
 from foreknown.engine.draft import Drafter
 from foreknown.engine.fair_turns import FairTurns
@@ -257,7 +257,8 @@ class Scheduler(Generic[P]):
         if prompts or self.waiting:
             room.prompt_tokens = self._prompt_tokens(len(decoding), room.tokens)
             room.limits = limits
-        if rank is None and decoding and self.speculation and self.speculation.has_credit:
+        may_draft = rank is None and decoding and not self._is_near(len(decoding), limits)
+        if may_draft and self.speculation and self.speculation.has_credit:
             self._add_drafts(chunks, self.speculation, room)
         self._add_prompts(chunks, prompts, room, rank)
         if limits and len(chunks) > len(decoding):
@@ -295,16 +296,15 @@ class Scheduler(Generic[P]):
             n_tokens //= 2
         return n_tokens
 
-    def _limits(
-        self, decoding: list[Chunk[P]], now_ns: int
-    ) -> list[tuple[tuple[int, int, int], float]]:
+    def _limits(self, decoding: list[Chunk[P]], now_ns: int) -> Limits:
         """What a step may take, so that all who decode come to their ends in time; see `Room`.
 
         A promised end is a pace for the tokens that are left, and it stays one if every step keeps
         it: so whoever comes sooner than was foreseen when a promise was made cannot break it. Of
         those who decode, later ones wait if an earlier one's pace leaves no time for their rows.
         """
-        limits, limit_ns, most_pressed = [], inf, 0
+        limits: list[tuple[Order, float]] = []
+        limit_ns, most_pressed = inf, 0
         for i, (sequence, _, _) in enumerate(decoding):
             commitment = sequence.commitment
             if commitment is None:
@@ -334,10 +334,17 @@ class Scheduler(Generic[P]):
     def _seconds(self, decoding: list[Chunk[P]], limit_s: float) -> float:
         """What a step of some decode tokens takes: by their number, and where that comes near a
         limit, by their contexts, too."""
-        told_s = 0.0 if self.chunking is None else self.chunking.decode.seconds(len(decoding))
+        told_s = self._told_s(len(decoding))
         if self.step_seconds is None or NEAR * told_s < limit_s:
             return told_s
         return self.step_seconds(shape_of(decoding))
+
+    def _told_s(self, n_decoding: int) -> float:
+        return 0.0 if self.chunking is None else self.chunking.decode.seconds(n_decoding)
+
+    def _is_near(self, n_decoding: int, limits: Limits) -> bool:
+        """Whether a step that is a little longer might not be in time, such as one with guesses."""
+        return bool(limits) and NEAR * self._told_s(n_decoding) > limits[-1][1]
 
     def _prompt_tokens(self, n_decoding: int, room: int) -> int:
         """How many tokens of prompts those who decode bear in a step.
