@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,8 @@ def counter(root: Path, number: int | str, microjoules: int, name: str = "") -> 
     return directory / "energy_uj"
 
 
-def test_counters_that_move(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = [counter(tmp_path, n, 1000) for n in range(2)]
+def moving(monkeypatch: pytest.MonkeyPatch, files: list[Path]) -> Callable[[float, float], None]:
+    """Counters that each count 10 watts asleep; passes some seconds at others."""
     now = [0.0]
 
     def pass_time(seconds: float, watts: float) -> None:
@@ -29,6 +30,12 @@ def test_counters_that_move(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
     monkeypatch.setattr("time.sleep", lambda seconds: pass_time(seconds, 10.0))
+    return pass_time
+
+
+def test_counters_that_move(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [counter(tmp_path, n, 1000) for n in range(2)]
+    pass_time = moving(monkeypatch, files)
     found = measured_watts(lambda seconds: pass_time(seconds, 45.5), tmp_path)
     assert found is not None
     assert (found.idle, found.busy) == (20.0, 91.0)
@@ -49,15 +56,7 @@ def test_no_energy_is_counted_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zones: dict[str, str], counted: int
 ) -> None:
     files = [counter(tmp_path, number, 1000, name) for number, name in zones.items()]
-    now = [0.0]
-
-    def pass_time(seconds: float, watts: float) -> None:
-        now[0] += seconds
-        for file in files:
-            file.write_text(str(int(file.read_text()) + round(watts * seconds * 1e6)))
-
-    monkeypatch.setattr("time.perf_counter", lambda: now[0])
-    monkeypatch.setattr("time.sleep", lambda seconds: pass_time(seconds, 10.0))
+    pass_time = moving(monkeypatch, files)
     found = measured_watts(lambda seconds: pass_time(seconds, 30.0), tmp_path)
     assert found is not None
     assert (found.idle, found.busy) == (10.0 * counted, 30.0 * counted)

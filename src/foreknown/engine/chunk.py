@@ -13,6 +13,9 @@ from foreknown.engine.progress import Progress
 from foreknown.plan.price import StepShape
 
 P = TypeVar("P", bound=Progress)
+Order: TypeAlias = tuple[int, int, int]
+Limits: TypeAlias = Tokens[tuple[Order, float]]
+_order = itemgetter(0)
 
 
 class Chunk(NamedTuple, Generic[P]):
@@ -31,11 +34,6 @@ class Chunk(NamedTuple, Generic[P]):
 def next_token(sequence: P) -> Chunk[P]:
     """Chunk(sequence, 1), in half the time: there is one for each token."""
     return tuple.__new__(Chunk, (sequence, 1, ()))
-
-
-Order: TypeAlias = tuple[int, int, int]
-Limits: TypeAlias = Tokens[tuple[Order, float]]
-_order = itemgetter(0)
 
 
 class Room:

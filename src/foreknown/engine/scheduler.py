@@ -239,7 +239,7 @@ class Scheduler(Generic[P]):
                     del self.followers[leader]
                 return
 
-    def _order(self, sequence: P) -> tuple[int, int, int]:
+    def _order(self, sequence: P) -> Order:
         """A newcomer's place."""
         if sequence.commitment is not None:
             return PROMISED, sequence.commitment.order_ns, sequence.number
