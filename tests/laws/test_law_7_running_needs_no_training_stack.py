@@ -48,7 +48,7 @@ sys.stderr = Heard()
 
 ONE_ROUND = """
 import foreknown.report.calibration as calibration
-calibration.FEWEST_ROUNDS = calibration.MOST_ROUNDS = 1
+calibration.FEWEST_ROUNDS, calibration.MEASURE_SECONDS = 1, 0.0
 """
 
 

@@ -36,7 +36,7 @@ def rounds() -> Iterator[Rounds]:
         patch.setattr(engine_probe, "PROMPTS", (16, 96))
         made = Rounds(load(build([SMALL]), 2))
         made.run(0)
-        made.run(probing.LONG_ROUNDS)
+        made.run(1)
         yield made
         made.close()
 

@@ -18,9 +18,10 @@ from foreknown.report.engine_probe import engine_costs
 from foreknown.report.probing import Rounds, build, load
 from foreknown.targets.cpu.program import Program
 
-MEASURE_SECONDS = 16.0
-"""Of the probes' rounds, about."""
-MOST_ROUNDS, FEWEST_ROUNDS = 9, 3
+MEASURE_SECONDS = 21.0
+"""Of building the probes and of their rounds, about: a step's price is 5 to 13 % off after nine
+rounds, 3 to 9 after eighteen."""
+FEWEST_ROUNDS = 4
 MOST_TAKEN = 0.04
 """Share of the processors' time that others may have had; more, and the machine was not quiet."""
 TOUCHED_BYTES = 64 << 20
@@ -34,15 +35,15 @@ def measure_kernels(
     Raises:
         ToolchainError: the probes are not built yet and there is no compiler.
     """
+    until = time.perf_counter() + MEASURE_SECONDS
     rounds = Rounds(load(build(), threads))
-    others, start, number = seconds_of_others(), time.perf_counter(), 0
-    while number < MOST_ROUNDS:
+    others, start, number, each = seconds_of_others(), time.perf_counter(), 0, 0.0
+    while number < FEWEST_ROUNDS or time.perf_counter() + each < until:
         rounds.run(number)
         number += 1
-        elapsed = time.perf_counter() - start
-        progress(min(int(elapsed), int(MEASURE_SECONDS)), int(MEASURE_SECONDS))
-        if number >= FEWEST_ROUNDS and elapsed * (number + 1) / number > MEASURE_SECONDS:
-            break
+        each = (time.perf_counter() - start) / number
+        left = max(until - time.perf_counter(), 0.0)
+        progress(round(MEASURE_SECONDS - left), round(MEASURE_SECONDS))
     elapsed = time.perf_counter() - start
     cached_bytes = statistics.median(p.plan.weights_bytes for p in rounds.probes)
     quiet = seconds_of_others() - others <= MOST_TAKEN * elapsed * threads

@@ -29,8 +29,8 @@ BATCHES = (1, 2, 3, 4, 5, 6, 8, 9, 12, 16, 17)
 CONTEXTS = (41, 713)
 LONG = ((1, 2505), (4, 1993))
 """(batch, context) of decode steps beside those of all batches in both contexts."""
-LONG_TOKENS, LONG_ROUNDS = 96, 3
-"""Steps of so many tokens compute; they are run cold only, and in so many rounds."""
+LONG_TOKENS, LONG_EVERY = 96, 3
+"""Steps of so many tokens compute; they are run cold only, and in every third round."""
 WARM_BYTES = 12 << 20
 """What a last cache surely holds, of all that a step reads."""
 SETTLING = 6
@@ -152,12 +152,12 @@ class Rounds:
         self.samples: Samples = {}
 
     def run(self, number: int) -> None:
-        """One round; long steps are taken in the first few only.
+        """One round; long steps are taken in some only.
 
         Every step is first run after other memory was read. Then come those that the last cache
         can hold, once it does: it takes what it is given only after a few steps.
         """
-        steps = [s for s in enumerate(self.steps) if number < LONG_ROUNDS or not s[1].is_long]
+        steps = [s for s in enumerate(self.steps) if number % LONG_EVERY == 0 or not s[1].is_long]
         for p, probe in enumerate(self.probes):
             program = probe.program
             for s, step in steps:

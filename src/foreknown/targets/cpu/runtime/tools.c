@@ -114,7 +114,7 @@ FK_EXPORT float fk_multiply_add(int64_t times, float a) {
 /* Chains of 16-lane products of codes on one thread, each of its own codes: none can be shared. */
 FK_EXPORT int32_t fk_dot_codes(int64_t times, int32_t x) {
     fk_i32x16 sum[FK_DOT_CHAINS] = {{0}};
-    fk_u8x64 codes[FK_DOT_CHAINS][2];
+    _Alignas(64) fk_u8x64 codes[FK_DOT_CHAINS][2];
     memset(codes, x, sizeof codes);
     for (int64_t t = 0; t < times; t++) {
         __asm__ volatile("" : : "r"(codes) : "memory"); /* they may be others now */
