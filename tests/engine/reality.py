@@ -316,7 +316,7 @@ def new_reality(
     engine = Engine(program, clock=clock, speculate=False, price=told or price)
     if not learns:
         engine.chunking.observe = lambda *_: None  # type: ignore[method-assign]
-        engine.chunking.observe_decode = lambda *_: None  # type: ignore[method-assign]
+        engine.chunking.decode.observe = lambda *_: None  # type: ignore[method-assign]
     return Reality(program, engine, stops_after, check)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import add
 from typing import Any
 
 import pytest
@@ -11,19 +12,40 @@ from hypothesis import strategies as st
 
 from foreknown.engine import Engine, Request, SamplingParams
 from foreknown.engine.chunking import LEAST, STRETCH, Chunking
-from foreknown.engine.step_times import StepTimes, unmeasured
+from foreknown.engine.step_times import StepTimes, about, unmeasured
+from foreknown.engine.step_times import Told as ToldSteps
+from foreknown.plan.price import StepShape, decode_shape, prompt_shape
 from tests.engine.company import Told
 from tests.engine.conftest import StepClock
 
 Repeating = Callable[..., Any]
+CONTEXT = 100
 
 
 def chunking(told: Callable[[int, int], float]) -> Chunking:
-    return Chunking(StepTimes(lambda n: told(n, n)), told)
+    """Where contexts cost nothing."""
+    return of_steps(lambda step: told(step.tokens, step.rows))
+
+
+def of_steps(told: ToldSteps) -> Chunking:
+    return Chunking(StepTimes(told, CONTEXT), told)
+
+
+def most(sizes: Chunking, n_decoding: int, room: int = 512) -> int:
+    return sizes.most(decode_shape(n_decoding, CONTEXT), 0, room)
+
+
+def observe(sizes: Chunking, n_decoding: int, n_tokens: int, seconds: float) -> None:
+    decoding = decode_shape(n_decoding, CONTEXT)
+    sizes.observe(decoding, beside(decoding, 0, n_tokens - n_decoding), seconds)
+
+
+def beside(decoding: StepShape, start: int, n_tokens: int) -> StepShape:
+    return StepShape(*map(add, decoding, prompt_shape(start, start + n_tokens, 1)))
 
 
 def test_with_nobody_decoding_there_is_all_the_room() -> None:
-    assert chunking(lambda n, rows: float(n)).most(0, 512) == 512
+    assert most(chunking(lambda n, rows: float(n)), 0) == 512
 
 
 @given(
@@ -38,27 +60,27 @@ def test_chunks_keep_the_limit_and_use_it(
     def told(n_tokens: int, n_rows: int) -> float:
         return fixed + n_tokens + row * n_rows
 
-    most = chunking(told).most(n_decoding, room)
+    n_most = most(chunking(told), n_decoding, room)
     limit = STRETCH * told(n_decoding, n_decoding)
-    assert min(LEAST, room) <= most <= room
-    assert most <= LEAST or told(n_decoding + most, n_decoding + 1) <= limit * 1.001
-    assert most == room or told(n_decoding + most + 1, n_decoding + 1) > limit * 0.999
+    assert min(LEAST, room) <= n_most <= room
+    assert n_most <= LEAST or told(n_decoding + n_most, n_decoding + 1) <= limit * 1.001
+    assert n_most == room or told(n_decoding + n_most + 1, n_decoding + 1) > limit * 0.999
 
 
 def test_the_clock_corrects_what_was_told() -> None:
-    sizes = chunking(unmeasured)
-    first = sizes.most(4, 512)
+    sizes = of_steps(unmeasured)
+    first = most(sizes, 4)
     assert first <= 4
     for _ in range(200):  # tokens are nearly free
         sizes.decode.observe(4, 1.0)
-        n_tokens = 4 + sizes.most(4, 512)
-        sizes.observe(4, n_tokens, 1 + n_tokens / 200)
-    assert 85 <= sizes.most(4, 512) <= 105
+        n_tokens = 4 + most(sizes, 4)
+        observe(sizes, 4, n_tokens, 1 + n_tokens / 200)
+    assert 85 <= most(sizes, 4) <= 105
     for _ in range(400):  # no longer
         sizes.decode.observe(4, 1.0)
-        n_tokens = 4 + sizes.most(4, 512)
-        sizes.observe(4, n_tokens, 1 + n_tokens / 20)
-    assert 4 <= sizes.most(4, 512) <= 8
+        n_tokens = 4 + most(sizes, 4)
+        observe(sizes, 4, n_tokens, 1 + n_tokens / 20)
+    assert 4 <= most(sizes, 4) <= 8
 
 
 @settings(max_examples=60, deadline=None)
@@ -99,6 +121,51 @@ def test_a_prompt_never_stretches_a_gap_beyond_twice(
         slow += clock.now - before > 1.001 * max(2 * plain, least)
         assert n_steps < 2000
     assert slow <= 8
+
+
+@given(
+    each=st.floats(0.01, 0.1),
+    attended=st.floats(0, 1e-4),
+    n_decoding=st.integers(1, 16),
+    context=st.integers(1, 4000),
+    start=st.integers(0, 4000),
+)
+def test_it_is_told_by_what_is_attended_to(
+    each: float, attended: float, n_decoding: int, context: int, start: int
+) -> None:
+    """Of a long prompt a step bears fewer tokens than of a short one."""
+
+    def told(step: StepShape) -> float:
+        return 1 + each * step.tokens + attended * step.attended
+
+    decoding = decode_shape(n_decoding, context)
+    n_most = of_steps(told).most(decoding, start, 512)
+    rounded = decode_shape(n_decoding, about(context))
+    longer = beside(rounded, about(start), n_most)
+    assert n_most == LEAST or told(longer) <= STRETCH * told(rounded) * 1.001
+    longer = beside(rounded, about(start), n_most + 1)
+    assert n_most == 512 or told(longer) > STRETCH * told(rounded) * 0.999
+    assert n_most <= of_steps(told).most(decoding, 0, 512)
+
+
+@given(st.integers(0, 1 << 40))
+def test_contexts_are_rounded_up_by_half_at_most(context: int) -> None:
+    assert context <= about(context) <= 1.5 * context
+    assert about(about(context)) == about(context)
+
+
+@given(st.lists(st.floats(0.85, 1.2), min_size=40, max_size=40))
+def test_what_was_told_stands_while_the_clock_agrees(jitters: list[float]) -> None:
+    """So that prompts come in the chunks in which they were foreseen to."""
+
+    def told(n_tokens: int, n_rows: int) -> float:
+        return 1 + n_tokens / 20
+
+    sizes = chunking(told)
+    before = most(sizes, 4)
+    for jitter in jitters:
+        observe(sizes, 4, 4 + before, jitter * told(4 + before, 5))
+        assert most(sizes, 4) == before
 
 
 def test_drafts_count_in_the_same_limit(repeating: Repeating) -> None:
@@ -142,8 +209,11 @@ def test_asked_again_it_takes_little_time() -> None:
 
     sizes = chunking(told)
     for _ in range(1000):
-        sizes.most(5, 512)
+        most(sizes, 5)
     assert calls < 30
+    for context in range(2, 4000):  # there are few that count
+        sizes.most(decode_shape(5, context), context // 2, 512)
+    assert calls < 2000
 
 
 def test_a_burst_of_a_neighbour_is_soon_forgotten() -> None:
@@ -152,14 +222,14 @@ def test_a_burst_of_a_neighbour_is_soon_forgotten() -> None:
 
     sizes = chunking(told)
     for _ in range(50):
-        sizes.observe(4, 4 + sizes.most(4, 512), told(4 + sizes.most(4, 512), 5))
-    before = sizes.most(4, 512)
+        observe(sizes, 4, 4 + most(sizes, 4), told(4 + most(sizes, 4), 5))
+    before = most(sizes, 4)
     for _ in range(5):
-        sizes.observe(4, 4 + sizes.most(4, 512), 50.0)
-    assert sizes.most(4, 512) >= LEAST
+        observe(sizes, 4, 4 + most(sizes, 4), 50.0)
+    assert most(sizes, 4) >= LEAST
     for _ in range(40):
-        sizes.observe(4, 4 + sizes.most(4, 512), told(4 + sizes.most(4, 512), 5))
-    assert sizes.most(4, 512) >= 0.9 * before
+        observe(sizes, 4, 4 + most(sizes, 4), told(4 + most(sizes, 4), 5))
+    assert most(sizes, 4) >= 0.9 * before
 
 
 def test_a_first_step_that_took_no_longer_does_not_make_prompts_free() -> None:
@@ -169,10 +239,10 @@ def test_a_first_step_that_took_no_longer_does_not_make_prompts_free() -> None:
         return 1 + n_tokens / 20
 
     sizes = chunking(told)
-    before = sizes.most(4, 512)
+    before = most(sizes, 4)
     sizes.decode.observe(4, 2.0)
-    sizes.observe(4, 4 + before, 0.9)
-    assert sizes.most(4, 512) <= 2 * before
+    observe(sizes, 4, 4 + before, 0.9)
+    assert most(sizes, 4) <= 2 * before
 
 
 def test_what_is_far_too_low_is_learned_in_a_few_steps() -> None:
@@ -184,22 +254,22 @@ def test_what_is_far_too_low_is_learned_in_a_few_steps() -> None:
     sizes = chunking(lambda n, rows: 1 + n / 1000)
     for _ in range(200):  # tokens are nearly free
         sizes.decode.observe(4, 1.0)
-        sizes.observe(4, 4 + sizes.most(4, 512), 1.0)
-    assert sizes.most(4, 512) > 400
+        observe(sizes, 4, 4 + most(sizes, 4), 1.0)
+    assert most(sizes, 4) > 400
     n_long = 0
     for _ in range(100):
         sizes.decode.observe(4, real(4))
-        n_tokens = 4 + sizes.most(4, 512)
-        sizes.observe(4, n_tokens, real(n_tokens))
+        n_tokens = 4 + most(sizes, 4)
+        observe(sizes, 4, n_tokens, real(n_tokens))
         n_long += real(n_tokens) > 2 * STRETCH * real(4)
     assert n_long <= 30
-    assert real(4 + sizes.most(4, 512)) <= 1.1 * STRETCH * real(4)
+    assert real(4 + most(sizes, 4)) <= 1.1 * STRETCH * real(4)
 
 
 @pytest.mark.parametrize("n", [1, 7, 64])
 def test_a_clock_that_stands_still_teaches_nothing(n: int) -> None:
     sizes = chunking(lambda n_tokens, n_rows: 1.0 + n_tokens)
-    before = sizes.most(n, 512)
+    before = most(sizes, n)
     for _ in range(20):
-        sizes.observe(n, n + 5, 0.0)
-    assert sizes.most(n, 512) == before
+        observe(sizes, n, n + 5, 0.0)
+    assert most(sizes, n) == before

@@ -23,7 +23,7 @@ from foreknown.engine.speculation import (
     Speculation,
     choose_depths,
 )
-from foreknown.engine.step_times import StepTimes, unmeasured
+from foreknown.engine.step_times import StepTimes
 
 CHANCES = st.floats(0, 1)
 SURVIVALS = st.lists(
@@ -32,6 +32,19 @@ SURVIVALS = st.lists(
     max_size=3,
 )
 COSTS = st.lists(st.floats(0, 1), min_size=16, max_size=16).map(lambda more: list(accumulate(more)))
+
+
+def step_times(told: Callable[[int], float]) -> StepTimes:
+    """Where contexts cost nothing."""
+    return StepTimes(lambda step: told(step.tokens), 1)
+
+
+def unmeasured(n_tokens: int) -> float:
+    return 1 + (n_tokens - 1) / 4
+
+
+def context() -> float:
+    return 1.0
 
 
 def table(costs: list[float]) -> Callable[[int], float]:
@@ -104,7 +117,7 @@ def test_a_step_that_fills_up_for_nothing_is_filled() -> None:
 
 def test_what_is_told_holds_where_time_goes_by_it() -> None:
     told = lambda n: 0.01 * (1 + n / 10)  # noqa: E731
-    times = StepTimes(told)
+    times = step_times(told)
     for n in (1, 1, 8, 3, 1, 5):
         times.observe(n, told(n))
         assert [times.seconds(n) for n in range(1, 9)] == pytest.approx(
@@ -113,26 +126,26 @@ def test_what_is_told_holds_where_time_goes_by_it() -> None:
 
 
 def test_the_clock_corrects_scale_and_shape() -> None:
-    times = StepTimes(lambda n: unmeasured(n, n))
+    times = step_times(unmeasured)
     times.observe(1, 3.0)
-    assert times.seconds(4) == pytest.approx(3 * unmeasured(4, 4)), "as far off as its neighbour"
+    assert times.seconds(4) == pytest.approx(3 * unmeasured(4)), "as far off as its neighbour"
     times.observe(8, 3.0)
     assert times.seconds(8) == pytest.approx(3.0)
-    assert 3.0 < times.seconds(4) < 3 * unmeasured(4, 4), "between its neighbours"
+    assert 3.0 < times.seconds(4) < 3 * unmeasured(4), "between its neighbours"
     for _ in range(64):
         times.observe(1, 6.0)
     assert times.seconds(1) == pytest.approx(6.0, rel=0.05)
 
 
 def test_of_the_first_steps_the_fastest_counts() -> None:
-    times = StepTimes(lambda n: 1.0)
+    times = step_times(lambda n: 1.0)
     for seconds in (30.0, 2.0, 40.0):
         times.observe(1, seconds)
     assert times.seconds(1) == 2.0
 
 
 def test_a_burst_counts_little_and_is_forgotten() -> None:
-    times = StepTimes(lambda n: 1.0)
+    times = step_times(lambda n: 1.0)
     for _ in range(20):
         times.observe(1, 1.0)
     times.observe(1, 1000.0)
@@ -144,6 +157,22 @@ def test_a_burst_counts_little_and_is_forgotten() -> None:
     assert times.seconds(8) == pytest.approx(1.0, rel=0.01)
     times.observe(1, 0.0)  # a clock that stands still teaches nothing
     assert times.seconds(1) == pytest.approx(1.0, rel=0.01)
+
+
+def test_contexts_are_not_taken_for_a_slower_machine() -> None:
+    """What is learned of one context holds for others."""
+    times = StepTimes(lambda step: 1 + step.attended / 100, 2000)
+    for context in (100, 1000, 100):
+        times.observe(1, 2 * (1 + context / 100), context)
+        assert times.seconds(1, 500) == pytest.approx(2 * (1 + 500 / 100), rel=0.25)
+    assert times.seconds(3) == pytest.approx(2 * (1 + 3 * 2000 / 100), rel=0.25)
+
+
+def test_of_many_steps_some_are_timed() -> None:
+    times = step_times(lambda n: 1.0)
+    noted = [times.observe_plain(1, 2.0, lambda: 7.0) for _ in range(160)]
+    assert noted[:16] == [7.0] * 16
+    assert 10 <= sum(one is not None for one in noted[16:]) <= 20
 
 
 # ---- the account of time won and lost ------------------------------------------------------
@@ -165,14 +194,14 @@ def sequence(tokens: list[int]) -> Sequence:
 
 def looks_in_vain(step_seconds: float, n_steps: int) -> int:
     """How often a sequence without repetition is looked at."""
-    speculation = Speculation(StepTimes(lambda n: step_seconds * n))
+    speculation = Speculation(step_times(lambda n: step_seconds * n))
     never_repeats = sequence(list(range(50)))
     n_looks = 0
     for _ in range(n_steps):
         if speculation.has_credit:
             n_looks += 1
             assert speculation.look([never_repeats]) == []
-        speculation.observe(1, 0, 1, step_seconds)
+        speculation.observe(1, 0, 1, step_seconds, context)
     return n_looks
 
 
@@ -185,42 +214,42 @@ def test_looks_in_vain_take_a_small_share_of_the_time() -> None:
 
 def test_losses_must_be_earned_back_and_wins_last_a_while() -> None:
     plain, wide = 0.01, 0.04
-    speculation = Speculation(StepTimes(lambda n: plain if n == 1 else wide))
+    speculation = Speculation(step_times(lambda n: plain if n == 1 else wide))
     for _ in range(20):
-        speculation.observe(1, 0, 1, plain)
-    speculation.observe(8, 7, 8, wide)
+        speculation.observe(1, 0, 1, plain, context)
+    speculation.observe(8, 7, 8, wide, context)
     assert speculation.has_credit
     n_losses = 0
     while speculation.has_credit:
-        speculation.observe(8, 7, 1, wide)
+        speculation.observe(8, 7, 1, wide, context)
         n_losses += 1
     assert n_losses == 3, "each lost three steps, where eight may be lost"
     n_steps = 0
     while not speculation.has_credit:
-        speculation.observe(1, 0, 1, plain)
+        speculation.observe(1, 0, 1, plain, context)
         n_steps += 1
     assert n_steps == pytest.approx(1 / ALLOWANCE, rel=0.1)
     for _ in range(100):
-        speculation.observe(8, 7, 1, wide * 100)
+        speculation.observe(8, 7, 1, wide * 100, context)
     n_steps = 0
     while not speculation.has_credit:
-        speculation.observe(1, 0, 1, plain)
+        speculation.observe(1, 0, 1, plain, context)
         n_steps += 1
     assert n_steps <= MOST_DEBT / ALLOWANCE + 1, "no debt lasts for ever"
 
 
 def test_a_burst_does_not_end_a_success() -> None:
-    speculation = Speculation(StepTimes(lambda n: 0.01 if n == 1 else 0.012))
+    speculation = Speculation(step_times(lambda n: 0.01 if n == 1 else 0.012))
     for _ in range(20):
-        speculation.observe(1, 0, 1, 0.01)
+        speculation.observe(1, 0, 1, 0.01, context)
     for seconds in (0.012, 0.012, 5.0):
-        speculation.observe(8, 7, 8, seconds)
+        speculation.observe(8, 7, 8, seconds, context)
     assert speculation.has_credit
 
 
 def test_several_sequences_are_weighed_together() -> None:
     """Of three, one repeats itself; each has a token, and drafts are free."""
-    speculation = Speculation(StepTimes(lambda n: 1.0))
+    speculation = Speculation(step_times(lambda n: 1.0))
     sequences = [sequence([1, 2, 3, 4]), sequence([1, 2, 3, 1, 2, 3]), sequence([5, 6])]
     ((index, drafter),) = speculation.look(sequences)
     assert index == 1

@@ -294,7 +294,7 @@ def new(library: ctypes.CDLL, program: type[TimedProgram] = LikelyLetters) -> En
         made, end_ids=[END], new_detokenizer=Letters, clock=clock, speculate=False, price=PRICE
     )
     engine.chunking.observe = lambda *_: None  # type: ignore[method-assign]
-    engine.chunking.observe_decode = lambda *_: None  # type: ignore[method-assign]
+    engine.chunking.decode.observe = lambda *_: None  # type: ignore[method-assign]
     return engine
 
 

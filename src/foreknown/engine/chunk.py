@@ -80,3 +80,8 @@ def shape_of(chunks: Iterable[Chunk[P]]) -> StepShape:
         attended += n_tokens * (start + 1 + end) // 2
         kept += end
     return StepShape(tokens, rows, attended, kept)
+
+
+def decoding_shape(chunks: Iterable[Chunk[P]]) -> StepShape:
+    """The same of those alone that a step computes one token of, without drafts."""
+    return shape_of([next_token(chunk.sequence) for chunk in chunks if chunk.n_tokens == 1])

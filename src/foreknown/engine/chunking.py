@@ -8,17 +8,23 @@ longer. What is told of steps beforehand gives the first answer; the clock corre
 where `told` is how much longer it would be by what was told, and the slope, 1 at first, is
 learned. One number for all sizes is learned fast, and no burst of a neighbour can spoil it for
 long: one step moves it little, but each that agrees with the one before moves it further.
+
+What was told stands as long as the clock does not clearly contradict it: then chunks are those
+that were foreseen, and prompts come when they were forecast to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+from operator import add
 
-from foreknown.engine.step_times import StepTimes
+from foreknown.engine.step_times import StepTimes, Told, about
+from foreknown.plan.price import StepShape, decode_shape, prompt_shape
 
 STRETCH = 1.5
 """A step with prompt tokens takes at most so many times what it would take without."""
+AGREES = 1.25
+"""What was told stands if a step of the longest chunk is that many times longer or shorter at most:
+so no gap is more than twice as long."""
 LEAST = 4
 """Prompt tokens that a step has in any case: a prompt must come to an end, too."""
 
@@ -35,8 +41,6 @@ _WEIGHED_EVERY = 8
 """After so many steps with prompt tokens chunks are weighed anew."""
 _SURPRISE = 1.2
 """After a step that took so many times what was expected they are weighed at once."""
-_DECODE_STEPS_ALL, _DECODE_STEPS_EVERY = 16, 8
-"""So many steps without prompt tokens are timed at first, later one in so many."""
 
 
 class Chunking:
@@ -44,40 +48,45 @@ class Chunking:
 
     Args:
         decode: what steps of decode tokens take.
-        told: tokens and rows of a step → seconds, or a multiple of them, as `decode` was told;
-            never less for more tokens.
+        told: of steps, as `decode` was told.
     """
 
-    def __init__(self, decode: StepTimes, told: Callable[[int, int], float]) -> None:
+    def __init__(self, decode: StepTimes, told: Told) -> None:
         self.decode = decode
-        self._told = cache(told)
+        self._told = told
         self._slope = 1.0
         self._n_above = self._n_below = 0  # steps on end that said more, or less, than they might
-        self._most: dict[tuple[int, int], int] = {}
-        self._n_observed = self._n_plain = 0
+        self._most: dict[tuple[int, int, int, int], int] = {}
+        self._n_observed = 0
 
-    def most(self, n_decoding: int, room: int) -> int:
-        """Prompt tokens (and drafts) at most, up to `room`, beside so many decode tokens."""
-        if not n_decoding:
+    def most(self, decoding: StepShape, start: int, room: int) -> int:
+        """Prompt tokens (and drafts) at most, up to `room`.
+
+        Args:
+            decoding: the step without them.
+            start: position of the first of them.
+        """
+        if not decoding.tokens:
             return room
-        most = self._most.get((n_decoding, room))
+        key = decoding.tokens, about(decoding.context), about(start), room
+        most = self._most.get(key)
         if most is None:
-            most = self._most[n_decoding, room] = self._weigh(n_decoding, room)
+            most = self._most[key] = self._weigh(*key)
         return most
 
-    def stretch(self, n_decoding: int, n_tokens: int) -> float:
-        """How many times longer a step of so many tokens is than one of the decode tokens alone."""
-        return 1 + self._slope * self._told_extra(n_decoding, n_tokens)
+    def observe(self, decoding: StepShape, step: StepShape, seconds: float) -> None:
+        """Take note of what a step with prompt tokens took.
 
-    def observe(self, n_decoding: int, n_tokens: int, seconds: float) -> None:
-        """Take note of what a step with prompt tokens took."""
-        if not n_decoding or seconds <= 0:
+        Args:
+            decoding: the same without them.
+        """
+        if not decoding.tokens or seconds <= 0:
             return
-        told = self._told_extra(n_decoding, n_tokens)
+        told = self._told(step) / self._told(decoding) - 1
         if told <= 0:
             return
-        took = seconds / self.decode.seconds(n_decoding)
-        is_surprise = took > _SURPRISE * self.stretch(n_decoding, n_tokens)
+        took = seconds / self.decode.seconds(decoding.tokens, decoding.context)
+        is_surprise = took > _SURPRISE * (1 + self._slope * told)
         self._n_observed += 1
         seen = (took - 1) / told
         above = min(_AT_ONCE ** (self._n_above + 1), _MOST_AT_ONCE)
@@ -92,22 +101,16 @@ class Chunking:
         if is_surprise or self._n_observed % _WEIGHED_EVERY == 0:
             self._most.clear()
 
-    def observe_decode(self, n_tokens: int, seconds: float) -> None:
-        """Take note of what a step of decode tokens took, where nobody else does."""
-        self._n_plain += 1
-        if self._n_plain <= _DECODE_STEPS_ALL or self._n_plain % _DECODE_STEPS_EVERY == 0:
-            self.decode.observe(n_tokens, seconds)
-
-    def _told_extra(self, n_decoding: int, n_tokens: int) -> float:
-        """By how much of itself a step of decode tokens grows to one of so many tokens."""
-        plain = self._told(n_decoding, n_decoding)
-        return self._told(n_tokens, n_decoding + 1) / plain - 1
-
-    def _weigh(self, n_decoding: int, room: int) -> int:
+    def _weigh(self, n_decoding: int, context: int, start: int, room: int) -> int:
+        plain = decode_shape(n_decoding, context)
+        at_limit = 1 + self._slope * (STRETCH - 1)
+        slope = 1.0 if STRETCH / AGREES <= at_limit <= STRETCH * AGREES else self._slope
+        most_s = self._told(plain) * (1 + (STRETCH - 1) / slope)
         first, last = min(LEAST, room), room
         while first < last:  # the last size that keeps the limit; the smallest in any case
             middle = (first + last + 1) // 2
-            if self.stretch(n_decoding, n_decoding + middle) <= STRETCH:
+            more = prompt_shape(start, start + middle, 1)
+            if self._told(StepShape(*map(add, plain, more))) <= most_s:
                 first = middle
             else:
                 last = middle - 1

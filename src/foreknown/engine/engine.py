@@ -9,9 +9,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from math import inf
 
 from foreknown.engine.block_manager import BlockManager, blocks_for
+from foreknown.engine.chunk import Chunk, decoding_shape, shape_of
 from foreknown.engine.chunking import Chunking
 from foreknown.engine.clock import Clock, MonotonicClock
 from foreknown.engine.detokenizer import Detokenizer
@@ -34,7 +36,7 @@ from foreknown.engine.stats import Stats
 from foreknown.engine.step_times import StepTimes, told_by
 from foreknown.engine.step_watch import StepWatch
 from foreknown.errors import RequestError
-from foreknown.graph.batch import BLOCK_TOKENS
+from foreknown.graph.batch import BLOCK_TOKENS, Batch
 from foreknown.plan.price import Price, StepShape
 
 
@@ -82,8 +84,8 @@ class Engine:
             blocks_for(self.max_length),
             tails=program.rewindable,
         )
-        told = told_by(price, program.context)
-        times = StepTimes(lambda n_tokens: told(n_tokens, n_tokens))
+        told = told_by(price)
+        times = StepTimes(told, program.context / 2)
         self.chunking = Chunking(times, told)
         self.speculation = Speculation(times) if speculate and program.rewindable else None
         self.drift = drift = Drift(margin)
@@ -297,7 +299,7 @@ class Engine:
         if chunks:
             try:
                 self.blocks.copy_blocks(self.program.copy_block)
-                batch = self._batch.fill(chunks)
+                batch, mixed = self._batch.fill(chunks), self._mixed(chunks)
                 logits = self.program.step(batch)
                 chosen = self.postprocessor.sample(logits, chunks)
                 now_ns = self.clock.now_ns()
@@ -308,7 +310,7 @@ class Engine:
                 with self._lock:
                     self.scheduler.settle()
                     self._in_step.chunks = ()
-            self._learn(len(chunks), len(batch.tokens), len(outputs), now_ns - start_ns)
+            self._learn(len(chunks), batch, mixed, len(outputs), now_ns - start_ns)
             if self._shares:  # what comes next may be another's step
                 self._watch.begin((), now_ns)
             if not self.scheduler.has_work:
@@ -372,15 +374,35 @@ class Engine:
             )
         return self._foresight
 
-    def _learn(self, n_chunks: int, n_tokens: int, n_outputs: int, took_ns: int) -> None:
+    def _mixed(self, chunks: list[Chunk[Sequence]]) -> tuple[StepShape, StepShape] | None:
+        """A step without its prompts, and with them; None: there are no prompts."""
+        if len(chunks) == self.scheduler.n_decoding:
+            return None
+        return decoding_shape(chunks), shape_of(chunks)
+
+    def _learn(
+        self,
+        n_chunks: int,
+        batch: Batch,
+        mixed: tuple[StepShape, StepShape] | None,
+        n_outputs: int,
+        took_ns: int,
+    ) -> None:
         """What a step took and gave, for the decisions about the next ones."""
         self.n_steps += 1
-        seconds = took_ns / 1e9
+        seconds, n_tokens = took_ns / 1e9, len(batch.tokens)
         self._step_seconds, self._step_tokens = seconds, n_tokens
-        n_decoding = self.scheduler.n_decoding
-        if n_chunks > n_decoding:
-            self.chunking.observe(n_decoding, n_tokens, seconds)
-        elif self.speculation is not None:
-            self.speculation.observe(n_tokens, n_tokens - n_chunks, n_outputs, seconds)
+        if mixed is not None:
+            self.chunking.observe(*mixed, seconds)
+            return
+        context = partial(_mean_context, batch)
+        if self.speculation is None:
+            self.chunking.decode.observe_plain(n_tokens, seconds, context)
         else:
-            self.chunking.observe_decode(n_tokens, seconds)
+            n_drafts = n_tokens - n_chunks
+            self.speculation.observe(n_tokens, n_drafts, n_outputs, seconds, context)
+
+
+def _mean_context(batch: Batch) -> float:
+    """Positions that a token attends to."""
+    return float(batch.positions.mean()) + 1

@@ -27,7 +27,7 @@ from foreknown.engine.rehearsed import Rehearsed
 from foreknown.engine.scheduler import Scheduler
 from foreknown.engine.snapshot import Capacity, Snapshot
 from foreknown.engine.virtual_engine import VirtualEngine
-from foreknown.plan.price import StepShape
+from foreknown.plan.price import StepShape, decode_shape
 
 GRAINS = 6
 """Leaps, about, in which all who decode come to their ends when something is to be promised: fewer
@@ -152,7 +152,11 @@ class PromiseBook:
     def _allowance_s(self, n_running: int, n_steps: int = STEPS_EARLY) -> float:
         """Seconds that promises add: for what is lost at once, and for steps that begin midway."""
         n_rows = min(n_running + 1, self._capacity.max_rows)
-        return self._drift.allowance_s + n_steps * self._chunking.decode.seconds(n_rows)
+        return self._drift.allowance_s + n_steps * self._drift.ratio * self._decode_s(n_rows)
+
+    def _decode_s(self, n_rows: int) -> float:
+        """What a step of decode tokens takes as forecast, where they are half of the way."""
+        return self._step_seconds(decode_shape(n_rows, self._capacity.context / 2))
 
     def _try(
         self, newcomers: Sequence[Rehearsed], commitment: Commitment, elsewhere: Elsewhere
@@ -203,8 +207,7 @@ class PromiseBook:
         """What could be promised if nobody else was there and the machine was as calibrated."""
         margin, stall_s = self._drift.calm
         alone = self._alone(newcomers, 1 + margin, commitment)
-        row_s = self._chunking.decode.seconds(1) / self._drift.ratio
-        return self._foreseen(alone, alone, 1e3 * (stall_s + STEPS_EARLY * row_s))
+        return self._foreseen(alone, alone, 1e3 * (stall_s + STEPS_EARLY * self._decode_s(1)))
 
     def _foreseen(
         self,

@@ -118,8 +118,8 @@ class Traffic:
     """
 
     def __init__(self, capacity: Capacity, price: Price, margin: float = 0.0) -> None:
-        told = told_by(price, capacity.context)
-        chunking = Chunking(StepTimes(lambda n_tokens: told(n_tokens, n_tokens)), told)
+        told = told_by(price)
+        chunking = Chunking(StepTimes(told, capacity.context / 2), told)
         blocks = PrefixCount(capacity.n_blocks, tails=capacity.tails)
         self._scheduler = Scheduler[Rehearsed](
             blocks,

@@ -10,26 +10,31 @@ from bisect import bisect_left, insort
 from collections.abc import Callable
 from collections.abc import Sequence as Tokens
 from math import inf
-from operator import add, attrgetter
+from operator import attrgetter
 from typing import Generic, Protocol, TypeVar
 
 from foreknown.engine.block_manager import Found
-from foreknown.engine.chunk import Chunk, Limits, Order, P, Room, next_token, shape_of
+from foreknown.engine.chunk import (
+    Chunk,
+    Limits,
+    Order,
+    P,
+    Room,
+    decoding_shape,
+    next_token,
+    shape_of,
+)
 from foreknown.engine.chunking import Chunking
 from foreknown.engine.draft import Drafter
 from foreknown.engine.fair_turns import FairTurns
+from foreknown.engine.pace import Pace
 from foreknown.engine.progress import PROMISED, UNPROMISED, Progress, SequenceState
 from foreknown.engine.speculation import most_drafts
 from foreknown.graph.batch import BLOCK_TOKENS
-from foreknown.plan.price import StepShape, prompt_shape
+from foreknown.plan.price import StepShape
 
 COUNTED_OUTPUT = 256
 """Tokens that an output is counted as at most, when turns are given: few use all they may."""
-
-PACE_SHARE = 0.9
-"""Of the pace that is needed to keep what was promised, what a step may take."""
-NEAR = 2.0
-"""A step's limit is looked at closely if it is less than so many times what the step takes."""
 
 _order = attrgetter("order")
 
@@ -109,6 +114,7 @@ class Scheduler(Generic[P]):
         self.speculation = speculation
         self.chunking = chunking
         self.step_seconds = step_seconds
+        self.pace = Pace[P](step_seconds, chunking)
         self.spare_s = inf
         self.is_pressed = False
         self.turns = FairTurns()
@@ -250,14 +256,18 @@ class Scheduler(Generic[P]):
     ) -> None:
         """Let everybody have a part in a step, or all of one rank."""
         decoding, prompts = self._decode(rank)
-        limits = self._limits(decoding, now_ns) if self.has_promised else ()
+        limits: Limits = ()
+        if self.has_promised:
+            limits, n_may = self.pace.limits(decoding, now_ns)
+            self.is_pressed |= n_may < len(decoding)
+            del decoding[n_may:]
         chunks += decoding
         self.n_decoding += len(decoding)
         room.take(len(decoding), len(decoding))
         if prompts or self.waiting:
-            room.prompt_tokens = self._prompt_tokens(len(decoding), room.tokens)
+            room.prompt_tokens = self._prompt_tokens(decoding, _start(prompts), room.tokens)
             room.limits = limits
-        may_draft = rank is None and decoding and not self._is_near(len(decoding), limits)
+        may_draft = rank is None and decoding and not self.pace.is_near(len(decoding), limits)
         if may_draft and self.speculation and self.speculation.has_credit:
             self._add_drafts(chunks, self.speculation, room)
         self._add_prompts(chunks, prompts, room, rank)
@@ -277,84 +287,21 @@ class Scheduler(Generic[P]):
         self.n_decoding += len(decoding)
         room.take(len(decoding), len(decoding))
         if self.chunking is not None:
-            most = min(room.tokens, self.chunking.most(self.n_decoding, room.tokens))
-            room.prompt_tokens = self._affordable(chunks, most, before_s + self.spare_s)
+            most = self.chunking.most(decoding_shape(chunks), _start(prompts), room.tokens)
+            room.prompt_tokens = self.pace.affordable(chunks, most, before_s + self.spare_s)
         room.limits = ()
         self._add_prompts(chunks, prompts, room, UNPROMISED)
         self.spare_s -= self.step_seconds(shape_of(chunks)) - before_s
 
-    def _affordable(self, chunks: list[Chunk[P]], most: int, limit_s: float) -> int:
-        """Prompt tokens that a step may have besides, if it is to take no longer than that."""
-        assert self.step_seconds is not None
-        step, n_tokens = shape_of(chunks), most
-        while n_tokens > 0:
-            tokens = step.tokens + n_tokens
-            context = step.kept + n_tokens
-            longer = StepShape(tokens, step.rows + 1, step.attended + n_tokens * context, context)
-            if self.step_seconds(longer) <= limit_s:
-                break
-            n_tokens //= 2
-        return n_tokens
-
-    def _limits(self, decoding: list[Chunk[P]], now_ns: int) -> Limits:
-        """What a step may take, so that all who decode come to their ends in time; see `Room`.
-
-        A promised end is a pace for the tokens that are left, and it stays one if every step keeps
-        it: so whoever comes sooner than was foreseen when a promise was made cannot break it. Of
-        those who decode, later ones wait if an earlier one's pace leaves no time for their rows.
-        """
-        limits: list[tuple[Order, float]] = []
-        limit_ns, most_pressed = inf, 0
-        for i, (sequence, _, _) in enumerate(decoding):
-            commitment = sequence.commitment
-            if commitment is None:
-                continue
-            own_ns = inf
-            if commitment.last_ns is not None:
-                left = sequence.longest - sequence.n_tokens
-                own_ns = (commitment.last_ns - now_ns) / (left if left > 0 else 1)
-            if commitment.pace_ns is not None and commitment.pace_ns < own_ns:
-                own_ns = commitment.pace_ns
-            if 0 < own_ns < limit_ns:  # a promise that is broken already presses nobody
-                limit_ns, most_pressed = own_ns, i
-                limits.append((sequence.order, PACE_SHARE * limit_ns / 1e9))
-        limit_s = PACE_SHARE * limit_ns / 1e9
-        if limits and self._seconds(decoding, limit_s) > limit_s:
-            fewest, most = most_pressed + 1, len(decoding)
-            while fewest < most:
-                middle = (fewest + most) // 2
-                if self._seconds(decoding[: middle + 1], limit_s) <= limit_s:
-                    fewest = middle + 1
-                else:
-                    most = middle
-            self.is_pressed |= fewest < len(decoding)
-            del decoding[fewest:]
-        return limits
-
-    def _seconds(self, decoding: list[Chunk[P]], limit_s: float) -> float:
-        """What a step of some decode tokens takes: by their number, and where that comes near a
-        limit, by their contexts, too."""
-        told_s = self._told_s(len(decoding))
-        if self.step_seconds is None or NEAR * told_s < limit_s:
-            return told_s
-        return self.step_seconds(shape_of(decoding))
-
-    def _told_s(self, n_decoding: int) -> float:
-        return 0.0 if self.chunking is None else self.chunking.decode.seconds(n_decoding)
-
-    def _is_near(self, n_decoding: int, limits: Limits) -> bool:
-        """Whether a step that is a little longer might not be in time, such as one with guesses."""
-        return bool(limits) and NEAR * self._told_s(n_decoding) > limits[-1][1]
-
-    def _prompt_tokens(self, n_decoding: int, room: int) -> int:
-        """How many tokens of prompts those who decode bear in a step.
+    def _prompt_tokens(self, decoding: list[Chunk[P]], start: int, room: int) -> int:
+        """How many tokens of prompts, from a position on, those who decode bear in a step.
 
         Those who were promised a time bear what it leaves them, which is looked at for each prompt,
         all others what keeps their gaps short.
         """
         if self.chunking is None or self.has_promised:
             return room
-        return self.chunking.most(n_decoding, room)
+        return self.chunking.most(shape_of(decoding), start, room)
 
     def _decode(self, rank: int | None) -> tuple[list[Chunk[P]], list[P]]:
         """A token of everyone who decodes; and who has more than one to compute."""
@@ -428,30 +375,13 @@ class Scheduler(Generic[P]):
         else:  # not to its end
             n_tokens, n_rows = min(n_tokens, n_pending - 1), 0
         if n_tokens > 1 and room.limits:
-            n_within = self._within(chunks, sequence, n_tokens, room.limit_s(sequence.order))
+            n_within = self.pace.within(chunks, sequence, n_tokens, room.limit_s(sequence.order))
             if n_within < n_tokens:
                 n_tokens = room.prompt_tokens = n_within
                 n_rows = n_tokens if sequence.reads_each else 0
         if n_tokens > 0:
             chunks.append(Chunk(sequence, n_tokens))
             room.take(n_tokens, n_rows)
-
-    def _within(self, chunks: list[Chunk[P]], sequence: P, most: int, limit_s: float) -> int:
-        """Tokens of a prompt, up to `most`, that a step may have besides if it is to take no
-        longer than that."""
-        if self.step_seconds is None or limit_s == inf:
-            return most
-        without, start, n_pending = shape_of(chunks), sequence.n_computed, sequence.n_pending
-        fewest, n_tokens = 0, most
-        while fewest < most:
-            n_rows = n_tokens if sequence.reads_each else int(n_tokens == n_pending)
-            more = prompt_shape(start, start + n_tokens, n_rows)
-            if self.step_seconds(StepShape(*map(add, without, more))) <= limit_s:
-                fewest = n_tokens
-            else:
-                most = n_tokens - 1
-            n_tokens = (fewest + most + 1) // 2
-        return fewest
 
     def _start_waiting(self, chunks: list[Chunk[P]], room: Room, rank: int | None = None) -> None:
         while self.waiting and room.tokens and room.rows:
@@ -506,6 +436,11 @@ class Scheduler(Generic[P]):
         self.running.remove(sequence)
         self.blocks.free(sequence)
         sequence.restart()
+
+
+def _start(prompts: list[P]) -> int:
+    """Where prompts go on; whoever waits is computed from the beginning."""
+    return prompts[0].n_computed if prompts else 0
 
 
 def _cost(sequence: Progress) -> int:

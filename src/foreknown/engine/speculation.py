@@ -31,8 +31,6 @@ MOST_CREDIT, MOST_DEBT = 8, 4
 OUTLIER = 2
 """A step with drafts that took longer than so many times what was expected counts as so many."""
 
-_ALL_TIMED, _TIMED_EVERY = 16, 8
-"""So many steps without drafts are timed at first, later one in so many."""
 _WEIGHED_EVERY = 64
 """After so many steps without drafts it is weighed anew what a draft must promise."""
 
@@ -51,6 +49,7 @@ class Speculation:
     def __init__(self, times: StepTimes) -> None:
         self.times = times
         self._credit = inf  # seconds; until the first step shows what one takes
+        self._context: float | None = None  # of steps lately; None: nobody knows
         self._n_plain_steps = 0
         self._least_chances: dict[int, float] = {}
 
@@ -87,47 +86,59 @@ class Speculation:
         survivals = [
             drafter.survival(limit) for drafter, limit in zip(drafters, limits, strict=True)
         ]
-        depths = choose_depths(survivals, n_plain, room, self.times.seconds)
+        depths = choose_depths(survivals, n_plain, room, self._seconds)
         if not any(depths):
             self._credit -= 2 * LOOK_SECONDS * n_plain
         return depths
 
-    def observe(self, n_tokens: int, n_drafts: int, n_outputs: int, seconds: float) -> None:
+    def observe(
+        self,
+        n_tokens: int,
+        n_drafts: int,
+        n_outputs: int,
+        seconds: float,
+        context: Callable[[], float],
+    ) -> None:
         """Take note of what a step of decode tokens took and gave.
 
         Args:
             n_tokens: with its drafts.
+            context: says how many positions a token attended to, in the mean.
         """
-        if n_drafts and seconds > 0:
+        if seconds <= 0:
+            return
+        if n_drafts:
+            self._context = context()
             self._observe_drafts(n_tokens, n_drafts, n_outputs, seconds)
-        elif seconds > 0:
-            self._credit = min(self._credit + ALLOWANCE * seconds, MOST_CREDIT * seconds)
-            self._n_plain_steps += 1
-            n = self._n_plain_steps
-            if n <= _ALL_TIMED or n % _TIMED_EVERY == 0:
-                self.times.observe(n_tokens, seconds)
-            if n % _WEIGHED_EVERY == 1:
-                self._least_chances.clear()
+            return
+        self._credit = min(self._credit + ALLOWANCE * seconds, MOST_CREDIT * seconds)
+        found = self.times.observe_plain(n_tokens, seconds, context)
+        self._context = self._context if found is None else found
+        self._n_plain_steps += 1
+        if self._n_plain_steps % _WEIGHED_EVERY == 1:
+            self._least_chances.clear()
+
+    def _seconds(self, n_tokens: int) -> float:
+        return self.times.seconds(n_tokens, self._context)
 
     def _observe_drafts(self, n_tokens: int, n_drafts: int, n_outputs: int, seconds: float) -> None:
         n_plain = n_tokens - n_drafts
-        plain = self.times.seconds(n_plain)
-        counted = min(seconds, OUTLIER * self.times.seconds(n_tokens))
+        plain = self._seconds(n_plain)
+        counted = min(seconds, OUTLIER * self._seconds(n_tokens))
         credit = self._credit + n_outputs / n_plain * plain - counted
         self._credit = max(min(credit, MOST_CREDIT * plain), -MOST_DEBT * plain)
-        self.times.observe(n_tokens, seconds)
+        self.times.observe(n_tokens, seconds, self._context)
         self._least_chances.clear()
 
     def _least_chance(self, n_plain: int) -> float:
         """Of a first draft: if none is likelier, no number of drafts can be worth it."""
         least = self._least_chances.get(n_plain)
         if least is None:
-            plain = self.times.seconds(n_plain)
+            plain = self._seconds(n_plain)
             most = most_drafts(n_plain)
             numbers = (*range(1, most), *range(most, most * n_plain + 1, most))
             least = self._least_chances[n_plain] = min(
-                (MARGIN * self.times.seconds(n_plain + n) / plain - 1) * n_plain / n
-                for n in numbers
+                (MARGIN * self._seconds(n_plain + n) / plain - 1) * n_plain / n for n in numbers
             )
         return least
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Callable
 from functools import cache
+from typing import TypeAlias
 
-from foreknown.plan.price import Price, StepShape
+from foreknown.plan.price import Price, StepShape, decode_shape
 
 _MEMORY = 16
 """Steps of one size after which old ones fade: contexts grow, neighbours come and go."""
@@ -16,51 +17,73 @@ _OUTLIER = 2.0
 """A step that took longer than so many times what was expected counts as so many times."""
 _FORGET = 256
 """Steps after which a size that has not come again is forgotten: perhaps it met with a burst."""
+_ALL_TIMED, _TIMED_EVERY = 16, 8
+"""So many steps of decode tokens are timed at first, later one in so many."""
+
+Told: TypeAlias = Callable[[StepShape], float]
+"""A step → seconds, or a multiple of them; never less for more tokens."""
 
 
-def unmeasured(n_tokens: int, n_rows: int) -> float:
+def unmeasured(step: StepShape) -> float:
     """For a machine that nobody measured: each further token costs a quarter of the first."""
-    return 1 + (n_tokens - 1) / 4
+    return 1 + (step.tokens - 1) / 4
 
 
-def told_by(price: Price | None, context: int) -> Callable[[int, int], float]:
-    """What a step of so many tokens and rows takes where each attends to half of the context."""
-    if price is None:
-        return unmeasured
-    half = context / 2
-    return lambda tokens, rows: price.seconds(StepShape(tokens, rows, tokens * half, rows * half))
+def told_by(price: Price | None) -> Told:
+    """What is told of steps beforehand."""
+    return unmeasured if price is None else price.seconds
+
+
+def about(context: float) -> int:
+    """A context, rounded up to one of few, so that what is told of it is asked for once."""
+    digits = max(int(context).bit_length() - 2, 0)
+    return -(-int(context) >> digits) << digits
 
 
 class StepTimes:
-    """Seconds of a step by its number of tokens.
+    """Seconds of a step by its number of tokens, and by what they attend to.
 
     What is told gives the shape before anything has run; then the engine's clock corrects it.
     On a forecast's clock, which runs by what is told, there is nothing to correct.
 
     Args:
-        told: tokens → seconds, or a multiple of them; asked once for each number.
+        told: of steps; asked about once for each number of tokens and each of few contexts.
+        context: positions that each token attends to, where nobody says.
     """
 
-    def __init__(self, told: Callable[[int], float]) -> None:
-        self._told = cache(told)
+    def __init__(self, told: Told, context: float) -> None:
+        self._told = cache(lambda n_tokens, context: told(decode_shape(n_tokens, context)))
+        self._context = about(context)
+        self._n_plain = 0
         self._ratios: dict[int, float] = {}  # by size: seen / told
         self._counts: dict[int, int] = {}
         self._sizes: list[int] = []  # the keys of both, ascending
         self._recent: set[int] = set()
         self._n_seen = 0
 
-    def seconds(self, n_tokens: int) -> float:
+    def seconds(self, n_tokens: int, context: float | None = None) -> float:
         """Of a step; an unseen size is as far from what was told as its neighbours are."""
         ratio = self._ratios.get(n_tokens)
         if ratio is None:
             ratio = self._between(n_tokens)
-        return ratio * self._told(n_tokens)
+        return ratio * self._told(n_tokens, self._context if context is None else about(context))
 
-    def observe(self, n_tokens: int, seconds: float) -> None:
+    def observe_plain(
+        self, n_tokens: int, seconds: float, context: Callable[[], float]
+    ) -> float | None:
+        """Take note of some of many steps of decode tokens; of what context, if it was noted."""
+        self._n_plain += 1
+        if self._n_plain > _ALL_TIMED and self._n_plain % _TIMED_EVERY:
+            return None
+        found = context()
+        self.observe(n_tokens, seconds, found)
+        return found
+
+    def observe(self, n_tokens: int, seconds: float, context: float | None = None) -> None:
         """Take note of a step that was run."""
         if seconds <= 0:
             return
-        ratio = seconds / self._told(n_tokens)
+        ratio = seconds / self._told(n_tokens, self._context if context is None else about(context))
         known, count = self._ratios.get(n_tokens), self._counts.get(n_tokens, 0) + 1
         if known is None:
             insort(self._sizes, n_tokens)

@@ -15,6 +15,7 @@ from foreknown.engine.block_manager import blocks_for
 from foreknown.engine.chunk import Chunk
 from foreknown.engine.rehearsed import Rehearsed
 from foreknown.engine.scheduler import Scheduler
+from foreknown.engine.step_times import about
 from foreknown.graph.batch import BLOCK_TOKENS
 from foreknown.plan.price import StepShape
 
@@ -83,6 +84,8 @@ class VirtualEngine:
         assert chunks, "work, but nothing to do"
         is_mixed = self.scheduler.is_mixed
         shape, growth, n_same = self._look(chunks)
+        if n_same > 1 and (is_mixed or not self.scheduler.has_promised):
+            n_same = min(n_same, _with_these_chunks(chunks))
         if is_mixed:
             n_same = min(n_same, _within(self.scheduler.spare_s, spare_s - self.scheduler.spare_s))
         elif self.scheduler.is_pressed:
@@ -207,6 +210,25 @@ class VirtualEngine:
         self.scheduler.prompt_computed(sequence)
         if is_last:
             self.scheduler.finish(sequence)
+
+
+def _with_these_chunks(chunks: list[Chunk[Rehearsed]]) -> int:
+    """Steps for which those who decode bear the same tokens of prompts: see `Chunking.most`."""
+    n_decoding = kept = 0
+    n_same = FOREVER_NS
+    for sequence, n_tokens, _ in chunks:
+        start = sequence.n_computed
+        if n_tokens == 1:
+            n_decoding += 1
+            kept += start + 1
+        elif start == sequence.n_cached:
+            return 1  # it began in this step
+        else:
+            n_same = min(n_same, (about(start) - start) // n_tokens + 1)
+    if n_decoding and n_same < FOREVER_NS:
+        context = kept // n_decoding
+        n_same = min(n_same, about(context) - context + 1)
+    return n_same
 
 
 def _within(spare_s: float, each_s: float) -> int:
