@@ -47,12 +47,7 @@ def test_people_find_units_in_it() -> None:
     ],
 )
 def test_damage_is_told(tmp_path: Path, line: str, damaged: str, message: str) -> None:
-    text, path = machine_toml(random_machine(2)), tmp_path / "m.toml"
-    assert line in text
-    path.write_text(text.replace(line, damaged, 1))
-    with pytest.raises(MachineError, match=message) as refused:
-        read_machine(path)
-    assert refused.value.where == str(path)
+    refusal(tmp_path / "m.toml", line, damaged, message)
 
 
 @pytest.mark.parametrize(
@@ -99,13 +94,19 @@ def test_damage_is_told(tmp_path: Path, line: str, damaged: str, message: str) -
     ],
 )
 def test_every_field_has_its_type(tmp_path: Path, line: str, damaged: str, message: str) -> None:
-    text, path = machine_toml(random_machine(2)), tmp_path / "m.toml"
+    refused = refusal(tmp_path / "m.toml", line, damaged, message)
+    assert "foreknown calibrate" in refused.remedy
+
+
+def refusal(path: Path, line: str, damaged: str, message: str) -> MachineError:
+    """What is said of a profile one line of which is damaged."""
+    text = machine_toml(random_machine(2))
     assert line in text
     path.write_text(text.replace(line, damaged, 1))
     with pytest.raises(MachineError, match=message) as refused:
         read_machine(path)
     assert refused.value.where == str(path)
-    assert "foreknown calibrate" in refused.value.remedy
+    return refused.value
 
 
 def test_one_thread_has_no_lone_tokens_apart(tmp_path: Path) -> None:

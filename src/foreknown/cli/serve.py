@@ -163,7 +163,6 @@ def run(args: argparse.Namespace) -> int:
 def _estimates(models: Sequence[ServedModel], threads: int | None) -> list[str]:
     """What of all that will be promised rests on no measurement."""
     from foreknown.plan.price import decode_shape
-    from foreknown.report.forecast import estimated_shares
     from foreknown.report.instructions import OtherInstructions
     from foreknown.report.provenance import estimate_texts
 
@@ -186,7 +185,7 @@ def _estimates(models: Sequence[ServedModel], threads: int | None) -> list[str]:
                 "them sharp"
             )
         token = decode_shape(1, model.context / 2)
-        shares = estimated_shares(price, [(token, 1)])
+        shares = price.estimated_shares([(token, 1)])
         for text in estimate_texts([*shares.items()]):
             found.append(f"promises and forecasts of {model.name} rest in part on an {text}")
     return list(dict.fromkeys(found))

@@ -8,7 +8,7 @@ A step's price depends on four numbers, however many sequences it mixes: see `St
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
@@ -224,10 +224,23 @@ class StepPrice:
         """Share by which steps are slower than told at most, on a machine that is as calibrated."""
         margin = self.machine.margin
         shares = [
-            sum(self.estimated_seconds(step).values()) / self.seconds(step)
+            sum(self.estimated_shares([(step, 1)]).values())
             for step in (decode_shape(1, 1), prompt_shape(0, 256, 1))
         ]
         return margin + max(shares) * max(UNMEASURED_MARGIN - margin, 0.0)
+
+    def estimated_shares(self, steps: Iterable[tuple[StepShape, int]]) -> dict[str, float]:
+        """By kinds of phases that calibration does not measure, their share of the time of steps.
+
+        Args:
+            steps: with how often each is run.
+        """
+        total_s, found = 0.0, dict[str, float]()
+        for step, count in steps:
+            total_s += count * self.seconds(step)
+            for kind, own_s in self.estimated_seconds(step).items():
+                found[kind] = found.get(kind, 0.0) + count * own_s
+        return {kind: own_s / total_s for kind, own_s in found.items()}
 
     def estimated_seconds(self, step: StepShape) -> dict[str, float]:
         """Seconds of a step in kernels that calibration does not measure, by kinds of phases.

@@ -7,7 +7,6 @@ serving does. Guesses of tokens ahead are left out: they can only make an answer
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -289,20 +288,6 @@ def forecast(
     )
 
 
-def estimated_shares(price: StepPrice, steps: Iterable[tuple[StepShape, int]]) -> dict[str, float]:
-    """By kinds of phases that calibration does not measure, their share of the time of steps.
-
-    Args:
-        steps: with how often each is run.
-    """
-    total_s, found = 0.0, dict[str, float]()
-    for step, count in steps:
-        total_s += count * price.seconds(step)
-        for kind, seconds in price.estimated_seconds(step).items():
-            found[kind] = found.get(kind, 0.0) + count * seconds
-    return {kind: seconds / total_s for kind, seconds in found.items()}
-
-
 def _estimated_shares(model: PlannedModel, case: Case, price: StepPrice) -> dict[str, float]:
     middle = decode_shape(case.batch, case.prompt_tokens + case.output_tokens / 2)
     if not price.estimated_seconds(middle):
@@ -310,7 +295,7 @@ def _estimated_shares(model: PlannedModel, case: Case, price: StepPrice) -> dict
     most = model.sizes.max_tokens
     stops = [*range(most, case.prompt_tokens, most), case.prompt_tokens]
     chunks = ((prompt_shape(stop - 1 - (stop - 1) % most, stop), case.batch) for stop in stops)
-    return estimated_shares(price, [*chunks, (middle, case.output_tokens - 1)])
+    return price.estimated_shares([*chunks, (middle, case.output_tokens - 1)])
 
 
 def _slowest(done: Rehearsal) -> tuple[float, float, float]:

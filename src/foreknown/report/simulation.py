@@ -22,7 +22,7 @@ from foreknown.errors import RequestError
 from foreknown.graph.batch import BLOCK_TOKENS
 from foreknown.machine import Machine
 from foreknown.plan.price import Price, StepPrice, decode_shape
-from foreknown.report.forecast import capacity, estimated_shares, step_price
+from foreknown.report.forecast import capacity, step_price
 from foreknown.report.provenance import provenance
 from foreknown.report.tables import Table, bytes_text, seconds_text
 from foreknown.report.timeline import Timeline, timeline
@@ -72,7 +72,7 @@ def served(model: PlannedModel, machine: Machine, sequences: int) -> Served:
         price=price,
         capacity=capacity(model, sequences),
         memory_bytes=model.memory(machine.threads, sequences).total,
-        provenance=provenance(model, machine, [*estimated_shares(price, [(token, 1)]).items()]),
+        provenance=provenance(model, machine, [*price.estimated_shares([(token, 1)]).items()]),
     )
 
 
