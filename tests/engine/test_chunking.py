@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import add
 from typing import Any
 
 import pytest
@@ -28,7 +27,7 @@ def chunking(told: Callable[[int, int], float]) -> Chunking:
 
 
 def of_steps(told: ToldSteps) -> Chunking:
-    return Chunking(StepTimes(told, CONTEXT), told)
+    return Chunking(StepTimes(told, CONTEXT))
 
 
 def most(sizes: Chunking, n_decoding: int, room: int = 512) -> int:
@@ -41,7 +40,7 @@ def observe(sizes: Chunking, n_decoding: int, n_tokens: int, seconds: float) -> 
 
 
 def beside(decoding: StepShape, start: int, n_tokens: int) -> StepShape:
-    return StepShape(*map(add, decoding, prompt_shape(start, start + n_tokens, 1)))
+    return decoding.beside(prompt_shape(start, start + n_tokens, 1))
 
 
 def test_with_nobody_decoding_there_is_all_the_room() -> None:

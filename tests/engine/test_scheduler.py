@@ -123,7 +123,7 @@ def test_a_sequence_that_would_give_way_at_once_does_not_start() -> None:
 def test_a_prompt_that_a_step_has_no_room_for_holds_no_blocks() -> None:
     schedule = scheduler(n_blocks=20, max_tokens=64, max_rows=4)
     told = lambda step: float(step.tokens)  # noqa: E731  (one token more is too much)
-    schedule.chunking = Chunking(StepTimes(told, 1), told)
+    schedule.chunking = Chunking(StepTimes(told, 1))
     schedule.add(sequence(0, 1, 20))
     compute(schedule.schedule(0))
     for number in (1, 2):

@@ -15,9 +15,7 @@ that were foreseen, and prompts come when they were forecast to.
 
 from __future__ import annotations
 
-from operator import add
-
-from foreknown.engine.step_times import StepTimes, Told, about
+from foreknown.engine.step_times import StepTimes, about
 from foreknown.plan.price import StepShape, decode_shape, prompt_shape
 
 STRETCH = 1.5
@@ -48,12 +46,11 @@ class Chunking:
 
     Args:
         decode: what steps of decode tokens take.
-        told: of steps, as `decode` was told.
     """
 
-    def __init__(self, decode: StepTimes, told: Told) -> None:
+    def __init__(self, decode: StepTimes) -> None:
         self.decode = decode
-        self._told = told
+        self._told = decode.told
         self._slope = 1.0
         self._n_above = self._n_below = 0  # steps on end that said more, or less, than they might
         self._most: dict[tuple[int, int, int, int], int] = {}
@@ -110,7 +107,7 @@ class Chunking:
         while first < last:  # the last size that keeps the limit; the smallest in any case
             middle = (first + last + 1) // 2
             more = prompt_shape(start, start + middle, 1)
-            if self._told(StepShape(*map(add, plain, more))) <= most_s:
+            if self._told(plain.beside(more)) <= most_s:
                 first = middle
             else:
                 last = middle - 1

@@ -84,9 +84,8 @@ class Engine:
             blocks_for(self.max_length),
             tails=program.rewindable,
         )
-        told = told_by(price)
-        times = StepTimes(told, program.context / 2)
-        self.chunking = Chunking(times, told)
+        times = StepTimes(told_by(price), program.context / 2)
+        self.chunking = Chunking(times)
         self.speculation = Speculation(times) if speculate and program.rewindable else None
         self.drift = drift = Drift(margin)
         self.scheduler = Scheduler(

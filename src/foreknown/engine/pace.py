@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from operator import add
 from typing import Generic
 
 from foreknown.engine.chunk import Chunk, Limits, Order, P, shape_of
@@ -84,7 +83,7 @@ class Pace(Generic[P]):
         while fewest < most:
             n_rows = n_tokens if sequence.reads_each else int(n_tokens == n_pending)
             more = prompt_shape(start, start + n_tokens, n_rows)
-            if self._step_seconds(StepShape(*map(add, without, more))) <= limit_s:
+            if self._step_seconds(without.beside(more)) <= limit_s:
                 fewest = n_tokens
             else:
                 most = n_tokens - 1
@@ -99,7 +98,7 @@ class Pace(Generic[P]):
         while n_tokens > 0:
             context = step.kept + n_tokens
             more = StepShape(n_tokens, 1, n_tokens * context, n_tokens)
-            if self._step_seconds(StepShape(*map(add, step, more))) <= limit_s:
+            if self._step_seconds(step.beside(more)) <= limit_s:
                 break
             n_tokens //= 2
         return n_tokens

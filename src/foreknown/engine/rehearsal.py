@@ -118,8 +118,7 @@ class Traffic:
     """
 
     def __init__(self, capacity: Capacity, price: Price, margin: float = 0.0) -> None:
-        told = told_by(price)
-        chunking = Chunking(StepTimes(told, capacity.context / 2), told)
+        chunking = Chunking(StepTimes(told_by(price), capacity.context / 2))
         blocks = PrefixCount(capacity.n_blocks, tails=capacity.tails)
         self._scheduler = Scheduler[Rehearsed](
             blocks,

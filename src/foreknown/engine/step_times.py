@@ -49,11 +49,15 @@ class StepTimes:
     Args:
         told: of steps; asked about once for each number of tokens and each of few contexts.
         context: positions that each token attends to, where nobody says.
+
+    Attributes:
+        told: of any steps.
     """
 
     def __init__(self, told: Told, context: float) -> None:
-        self._told = cache(lambda n_tokens, context: told(decode_shape(n_tokens, context)))
-        self._context = about(context)
+        self.told = told
+        self._told_once = cache(lambda n_tokens, context: told(decode_shape(n_tokens, context)))
+        self._context = context
         self._n_plain = 0
         self._ratios: dict[int, float] = {}  # by size: seen / told
         self._counts: dict[int, int] = {}
@@ -66,7 +70,7 @@ class StepTimes:
         ratio = self._ratios.get(n_tokens)
         if ratio is None:
             ratio = self._between(n_tokens)
-        return ratio * self._told(n_tokens, self._context if context is None else about(context))
+        return ratio * self._told(n_tokens, context)
 
     def observe_plain(
         self, n_tokens: int, seconds: float, context: Callable[[], float]
@@ -83,7 +87,7 @@ class StepTimes:
         """Take note of a step that was run."""
         if seconds <= 0:
             return
-        ratio = seconds / self._told(n_tokens, self._context if context is None else about(context))
+        ratio = seconds / self._told(n_tokens, context)
         known, count = self._ratios.get(n_tokens), self._counts.get(n_tokens, 0) + 1
         if known is None:
             insort(self._sizes, n_tokens)
@@ -96,6 +100,12 @@ class StepTimes:
         self._n_seen += 1
         if self._n_seen % _FORGET == 0:
             self._forget()
+
+    def _told(self, n_tokens: int, context: float | None) -> float:
+        seconds: float = self._told_once(
+            n_tokens, about(self._context if context is None else context)
+        )
+        return seconds
 
     def _between(self, n_tokens: int) -> float:
         """A line between the next smaller and the next larger size seen; 1 without any."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from operator import add
 from typing import NamedTuple, Protocol
 
 from foreknown.machine import KernelCosts, Line, Machine, Work, arithmetic, seconds
@@ -44,6 +45,10 @@ class StepShape(NamedTuple):
     def context(self) -> float:
         """Mean over the tokens of how many positions each attends to."""
         return self.attended / self.tokens if self.tokens else 0.0
+
+    def beside(self, other: StepShape) -> StepShape:
+        """Both in one step."""
+        return StepShape(*map(add, self, other))
 
 
 def decode_shape(batch: int, context: float) -> StepShape:
