@@ -1,6 +1,6 @@
 """Replays a trace on the virtual clock and on the real engine, and compares what both show.
 
-    simulation_error.py [SHAPE|CHECKPOINT|ARTIFACT] [--minutes 10] [--length 0.25] [--plot FILE]
+    simulation_error.py [SHAPE|CHECKPOINT|ARTIFACT] [--minutes 10] [--length 0.1] [--plot FILE]
 
 Ten minutes of a trace, its lengths scaled by --length and its rate by --rate: if that is not given,
 so that the machine will be busy for --busy of the time, which the virtual clock finds out before
@@ -8,6 +8,8 @@ anything runs. Prompts are random, so nothing is cached and nothing can be guess
 have the trace's lengths. The real engine has the process to itself and no server around it.
 "Drift known" is simulated once more, as if all steps had been told to take as many times longer as
 all of them together took: what is left is the scheduler's part, and the speed's changes meanwhile.
+"5 % slower" is how much later such a machine would be, on the virtual clock: what traffic makes of
+an error of its steps. Long answers on a busy machine make five times as much of it.
 
 It fails (exit status 1) if a percentile of time to first token or of total time is off by more than
 10 %. Calibrate the machine before (foreknown calibrate), or the numbers are an estimate's.
@@ -20,7 +22,6 @@ import json
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,17 @@ from foreknown.engine import Engine, Request, SamplingParams
 from foreknown.errors import ForeknownError
 from foreknown.report.host import host_threads, known_host
 from foreknown.report.plots import BLUE, RED, check_plot, drawn, in_decades
-from foreknown.report.simulation import PERCENTILES, Simulation, e2e_ms, served, simulate, ttft_ms
+from foreknown.report.simulation import (
+    PERCENTILES,
+    SLOWER,
+    Simulation,
+    e2e_ms,
+    served,
+    simulate,
+    ttft_ms,
+)
 from foreknown.report.traces import Trace, read_trace
 from foreknown.report.traffic import Scale, traffic
-from foreknown.strategies.cost import NOBODY, Beside
 
 TRACE = Path("../shared/data/traces/azure_conv_2023.csv")
 WITHIN = 0.10
@@ -77,9 +85,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--weights", default="int4", help="formats of a checkpoint")
     parser.add_argument("--trace", type=Path, default=TRACE)
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--length", type=float, default=0.25, help="prompts and answers, times X")
+    parser.add_argument("--length", type=float, default=0.1, help="prompts and answers, times X")
     parser.add_argument("--rate", type=float, help="requests come X times as fast")
-    parser.add_argument("--busy", type=float, default=0.65, help="share of time, without --rate")
+    parser.add_argument("--busy", type=float, default=0.3, help="share of time, without --rate")
     parser.add_argument("--sequences", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0, help="of the prompts")
     parser.add_argument("--threads", type=int, default=host_threads())
@@ -121,7 +129,7 @@ def measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], Simulation, 
     assert replayed.n_output == wanted, "an answer has not the length that was simulated"
     told_s = sum(map(host.price.seconds, noted.shapes))
     drift = replayed.busy_s / told_s
-    paced = simulate(replace(host, price=Beside(host.price, NOBODY, drift)), simulation.traffic)
+    paced, slower = (simulate(host.slower(times), simulation.traffic) for times in (drift, SLOWER))
     record = {
         "model": artifact.directory.name,
         "weights": artifact.manifest.weights,
@@ -136,7 +144,7 @@ def measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], Simulation, 
         },
         "sequences": arguments.sequences,
         "drift": round(drift, 4),
-        **compare(simulation, paced, replayed),
+        **compare(simulation, paced, slower, replayed),
     }
     if arguments.steps:
         record["steps"] = by_kind(noted.shapes, replayed.steps_s, host.price)
@@ -178,21 +186,21 @@ def warm_up(engine: Engine, vocabulary: int) -> None:
         pass
 
 
-def compare(simulation: Simulation, paced: Simulation, replayed: Replayed) -> dict[str, Any]:
+def compare(
+    simulation: Simulation, paced: Simulation, slower: Simulation, replayed: Replayed
+) -> dict[str, Any]:
     """Percentiles of all and their ratios.
 
     Args:
         paced: with the drift known.
+        slower: on a machine that is `SLOWER`.
     """
     rows = []
     for name, of, took in (
         ("first token", ttft_ms, replayed.ttft_ms),
         ("total", e2e_ms, replayed.e2e_ms),
     ):
-        simulated, known = (
-            np.percentile([of(one) for one in each.rehearsal.outcomes], PERCENTILES)
-            for each in (simulation, paced)
-        )
+        simulated, known, later = (each.waits_ms(of) for each in (simulation, paced, slower))
         measured = np.percentile(took, PERCENTILES)
         for place, share in enumerate(PERCENTILES):
             rows.append(
@@ -203,6 +211,7 @@ def compare(simulation: Simulation, paced: Simulation, replayed: Replayed) -> di
                     "measured_ms": round(float(measured[place]), 3),
                     "ratio": round(float(simulated[place] / measured[place]), 4),
                     "drift known": round(float(known[place] / measured[place]), 4),
+                    "5 % slower": round(float(later[place] / simulated[place]), 4),
                 }
             )
     record = simulation.record
@@ -249,10 +258,11 @@ def print_record(record: dict[str, Any]) -> None:
             f"{row['measured_ms']:,.1f}",
             f"{row['ratio']:.3f}",
             f"{row['drift known']:.3f}",
+            f"{row['5 % slower']:.3f}",
         ]
         for row in record["rows"]
     ]
-    print(markdown(("ms", "simulated", "measured", "ratio", "drift known"), rows))
+    print(markdown(("ms", "simulated", "measured", "ratio", "drift known", "5 % slower"), rows))
     if "steps" in record:
         kinds = [
             [row["steps"], str(row["n"]), *(f"{row[x]:.3f}" for x in ("told_s", "took_s", "ratio"))]

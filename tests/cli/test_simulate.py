@@ -33,6 +33,10 @@ def test_json(foreknown: Foreknown, tiny_artifact: Path, trace: Path) -> None:
     for quantity in ("ttft_ms", "tpot_ms", "e2e_ms"):
         times = record[quantity]
         assert 0 < times["p50"] <= times["p90"] <= times["p99"]
+    assert record["slower"]["times"] == 1.05
+    for quantity in ("ttft_ms", "tpot_ms", "e2e_ms"):
+        for share, ms in record[quantity].items():
+            assert 1.0 <= record["slower"][quantity][share] / ms < 2.0
     assert record["promises"] == {"made": 0, "kept": 0, "refused": 0}
     assert 0 < record["utilisation"] < 1
     assert record["simulated_s"] > 0.9 > record["wall_s"] > 0
@@ -66,7 +70,13 @@ def test_for_people(foreknown: Foreknown, tiny_artifact: Path, trace: Path, tmp_
     plot = tmp_path / "plot.svg"
     ran = foreknown("simulate", tiny_artifact, "--trace", trace, "--rate", 2, "--plot", plot)
     assert ran.status == 0, ran.err
-    for part in ("first token", "traffic: trace.csv, rate x 2", "4 of 4", "real time"):
+    for part in (
+        "first token",
+        "traffic: trace.csv, rate x 2",
+        "4 of 4",
+        "machine 5% slower",
+        "real time",
+    ):
         assert part in ran.out
     assert "trace.csv" in plot.read_text()
 

@@ -21,4 +21,6 @@ class RoundPrice:
 
 def round_served(sequences: int = 4, context: int = 256) -> Served:
     capacity = Capacity(64, 16, sequences * context // 16, context)
-    return Served("a model", MACHINE, RoundPrice(), capacity, 1 << 30, {"machine": "made up"})
+    return Served(
+        "a model", MACHINE, RoundPrice(), MACHINE.margin, capacity, 1 << 30, {"machine": "made up"}
+    )

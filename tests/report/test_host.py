@@ -111,7 +111,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "measure", lambda probes, threads: ours(threads))
     measure_kernels = "foreknown.report.calibration.measure_kernels"
     monkeypatch.setattr(
-        measure_kernels, lambda threads, progress: (random_kernels(2), 0.031, False)
+        measure_kernels, lambda threads, progress, minutes: (random_kernels(2), 0.031, False)
     )
     monkeypatch.setattr("foreknown.report.calibration.first_touch_gb_s", lambda: 1.5)
     monkeypatch.setattr(host, "measured_watts", lambda work: None)

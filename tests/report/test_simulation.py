@@ -17,7 +17,7 @@ from foreknown.engine.promises import Objective
 from foreknown.errors import RequestError
 from foreknown.plan.price import StepShape
 from foreknown.report.host import known_host
-from foreknown.report.simulation import Simulation, percentiles, served, simulate
+from foreknown.report.simulation import Served, Simulation, percentiles, served, simulate
 from foreknown.report.trace_forms import TracedRequest
 from foreknown.report.traces import Trace, read_trace
 from foreknown.report.traffic import YEAR_S, Scale, traffic
@@ -108,6 +108,31 @@ def test_a_slow_trace_takes_as_long_as_it_is_stretched() -> None:
         assert one.utilisation / rate == pytest.approx(done[1].utilisation, rel=0.01)
 
 
+def test_a_slower_machine_is_a_slower_world_but_for_who_comes() -> None:
+    """Twice as long is twice of everything where requests come half as fast; where they come as
+    before, they queue."""
+    chance = np.random.default_rng()
+    requests = tuple(
+        TracedRequest(int(ns), int(chance.integers(1, 60)), 20)
+        for ns in np.cumsum(chance.integers(9_000_000, 15_000_000, 60))
+    )
+
+    def waited(served: Served, rate: float) -> dict[str, dict[str, float | None]]:
+        trace = Trace("a trace", "plain", requests)
+        return simulate(served, traffic(trace, Scale(rate), served.longest)).times_ms
+
+    once, slower = waited(SERVED, 1.0), SERVED.slower(2.0)
+    stretched, pressed = waited(slower, 0.5), waited(slower, 1.0)
+    for quantity, told in once.items():
+        for share, ms in told.items():
+            assert ms is not None
+            assert stretched[quantity][share] == pytest.approx(2 * ms, rel=0.001)
+    longest, before = pressed["ttft_ms"]["p99"], once["ttft_ms"]["p99"]
+    assert longest is not None
+    assert before is not None
+    assert longest > 4 * before
+
+
 @settings(deadline=None)
 @given(rows)
 def test_nobody_is_promised_the_impossible(found: list[Row]) -> None:
@@ -116,7 +141,7 @@ def test_nobody_is_promised_the_impossible(found: list[Row]) -> None:
     assert record["promises"] == {"made": 0, "kept": 0, "refused": len(found)}
     assert (record["completed"], record["utilisation"]) == (0, 0)
     assert record["ttft_ms"] == {"p50": None, "p90": None, "p99": None}
-    done.print("nothing", io.StringIO())
+    done.print("nothing", done, io.StringIO())
 
 
 @settings(deadline=None)
@@ -159,7 +184,7 @@ def test_for_people_and_for_json() -> None:
     done = simulated([(0, 500, 30), (10, 5, 3)], objective=Objective(deadline_ms=60_000))
     json.dumps(done.record)
     paper = io.StringIO()
-    done.print("two requests", paper)
+    done.print("two requests", done, paper)
     text = paper.getvalue()
     for part in (
         "first token",
@@ -170,6 +195,7 @@ def test_for_people_and_for_json() -> None:
         " USD; memory: 1.0 GiB",
         "a machine, 2 threads; made up",
         "times faster than real time",
+        "slower: first tokens take 1.00, 1.00, 1.00 times as long, whole answers 1.00, 1.00, 1.00",
     ):
         assert part in text
 

@@ -7,13 +7,23 @@ import json
 import sys
 from dataclasses import asdict
 
-from foreknown.cli.arguments import add_json, add_threads
+from foreknown.cli.arguments import add_json, add_threads, whole
 from foreknown.cli.progress import progress
 from foreknown.errors import MachineError
+
+MOST_MINUTES = 1440
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_threads(parser)
+    parser.add_argument(
+        "--minutes",
+        type=whole(1, MOST_MINUTES),
+        default=0,
+        metavar="N",
+        help="measure for a quarter of so many minutes instead of half of one, a second at a time: "
+        "for a machine whose speed changes from minute to minute",
+    )
     parser.add_argument(
         "--usd-per-hour",
         type=float,
@@ -45,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
             lambda done, total: tell("measuring this machine", done, total),
             usd_per_hour=args.usd_per_hour,
             watts=watts,
+            minutes=args.minutes,
         )
     if args.json:
         print(json.dumps({**asdict(machine), "path": str(profile_path(threads))}))

@@ -130,14 +130,18 @@ def run(args: argparse.Namespace) -> int:
 def _simulate(
     args: argparse.Namespace, served: Served, comes: Traffic, given: dict[str, Any], about: str
 ) -> int:
-    from foreknown.report.simulation import simulate
+    from foreknown.report.simulation import SLOWER, simulate
 
     with progress(quiet=args.json) as tell:
-        done = simulate(served, comes, lambda n, total: tell("requests", n, total))
+        done, slower = (
+            simulate(machine, comes, lambda n, total: tell("requests", n, total))
+            for machine in (served, served.slower(SLOWER))
+        )
     if args.json:
-        print(json.dumps({**done.record, "trace": given}))
+        told = {"times": SLOWER, **slower.times_ms}
+        print(json.dumps({**done.record, "slower": told, "trace": given}))
     else:
-        done.print(about, sys.stdout)
+        done.print(about, slower, sys.stdout)
     if args.plot is not None:
         from foreknown.report.plots import draw_simulation
 

@@ -9,6 +9,7 @@ A step's price depends on four numbers, however many sequences it mixes: see `St
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from operator import add
 from typing import NamedTuple, Protocol
@@ -66,6 +67,17 @@ class Price(Protocol):
     """What steps take; see `StepPrice`."""
 
     def seconds(self, step: StepShape) -> float: ...
+
+
+@dataclass(frozen=True)
+class Slower:
+    """The price of steps that take so many times as long as another tells."""
+
+    told: Price
+    times: float
+
+    def seconds(self, step: StepShape) -> float:
+        return self.times * self.told.seconds(step)
 
 
 class CostedPhase(Protocol):

@@ -22,28 +22,38 @@ MEASURE_SECONDS = 21.0
 """Of building the probes and of their rounds, about: a step's price is 5 to 13 % off after nine
 rounds, 3 to 9 after eighteen."""
 FEWEST_ROUNDS = 4
+REST = 3.0
+"""Of rounds that are spread over minutes each rests so many times as long as it took."""
 MOST_TAKEN = 0.04
 """Share of the processors' time that others may have had; more, and the machine was not quiet."""
 TOUCHED_BYTES = 64 << 20
 
 
 def measure_kernels(
-    threads: int, progress: Callable[[int, int], None] = lambda done, total: None
+    threads: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    minutes: int = 0,
 ) -> tuple[KernelCosts, float, bool]:
     """What kernels take, how far repeats are apart, and whether nothing else ran.
+
+    Args:
+        minutes: to spread rounds over, with rests; 0: half of one, without.
 
     Raises:
         ToolchainError: the probes are not built yet and there is no compiler.
     """
-    until = time.perf_counter() + MEASURE_SECONDS
+    total_s, rest = (60.0 * minutes, REST) if minutes else (MEASURE_SECONDS, 0.0)
+    until = time.perf_counter() + total_s
     rounds = Rounds(load(build(), threads))
     others, start, number, each = seconds_of_others(), time.perf_counter(), 0, 0.0
     while number < FEWEST_ROUNDS or time.perf_counter() + each < until:
+        began = time.perf_counter()
         rounds.run(number)
+        time.sleep(rest * (time.perf_counter() - began))
         number += 1
         each = (time.perf_counter() - start) / number
         left = max(until - time.perf_counter(), 0.0)
-        progress(round(MEASURE_SECONDS - left), round(MEASURE_SECONDS))
+        progress(round(total_s - left), round(total_s))
     elapsed = time.perf_counter() - start
     cached_bytes = statistics.median(p.plan.weights_bytes for p in rounds.probes)
     quiet = seconds_of_others() - others <= MOST_TAKEN * elapsed * threads

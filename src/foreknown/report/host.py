@@ -103,6 +103,7 @@ def calibrate(
     *,
     usd_per_hour: float | None = None,
     watts: tuple[float, float] | None = None,
+    minutes: int = 0,
 ) -> Machine:
     """Measure the host, in under thirty seconds, and keep what was found.
 
@@ -110,6 +111,7 @@ def calibrate(
         usd_per_hour: what it costs; None: as the kept profile says, if it does and is of this
             machine.
         watts: what it draws idle and busy; None: as given before, or measured or estimated.
+        minutes: to spread it over instead, with rests: for a machine that is no two of them alike.
 
     Raises:
         MachineError: a price or watts that make no sense.
@@ -137,7 +139,7 @@ def calibrate(
         usd_per_hour = kept.usd_per_hour if kept is not None else 0.0
     check_price(usd_per_hour)
     bounds = measure(Probes(read_gb_s, f32_gflop_s, int8_gop_s, barrier_us), threads)
-    kernels, noise, quiet = measure_kernels(threads, progress)
+    kernels, noise, quiet = measure_kernels(threads, progress, minutes)
     if power is None:
         power = measured_watts(lambda seconds: f32_gflop_s(threads, seconds)) or estimated_watts(
             processor_name(), threads

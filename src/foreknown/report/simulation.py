@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TextIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from foreknown.artifact.planned import PlannedModel
 from foreknown.engine.drift import Drift
@@ -21,7 +22,7 @@ from foreknown.engine.virtual_engine import FOREVER_NS
 from foreknown.errors import RequestError
 from foreknown.graph.batch import BLOCK_TOKENS
 from foreknown.machine import Machine
-from foreknown.plan.price import Price, StepPrice, decode_shape
+from foreknown.plan.price import Price, Slower, decode_shape
 from foreknown.report.forecast import capacity, step_price
 from foreknown.report.provenance import provenance
 from foreknown.report.tables import Table, bytes_text, seconds_text
@@ -29,6 +30,8 @@ from foreknown.report.timeline import Timeline, timeline
 from foreknown.report.traffic import YEAR_S, Traffic
 
 PERCENTILES = (50, 90, 99)
+SLOWER = 1.05
+"""Steps of a second machine, times those of the first: what its speed is to those who wait."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Served:
     Attributes:
         name: of the model, for people.
         price: of its steps on the machine.
+        margin: share by which they are slower than told at most.
         capacity: what it has room for.
         memory_bytes: that it takes, once loaded.
         provenance: where the numbers come from.
@@ -46,20 +50,19 @@ class Served:
     name: str
     machine: Machine
     price: Price
+    margin: float
     capacity: Capacity
     memory_bytes: int
     provenance: dict[str, str]
 
     @property
-    def margin(self) -> float:
-        """Share by which its steps are slower than told at most."""
-        price = self.price
-        return price.margin if isinstance(price, StepPrice) else self.machine.margin
-
-    @property
     def longest(self) -> int:
         """Tokens of the longest sequence."""
         return min(self.capacity.context, self.capacity.n_blocks * BLOCK_TOKENS)
+
+    def slower(self, times: float) -> Served:
+        """On a machine whose steps take so many times as long."""
+        return replace(self, price=Slower(self.price, times))
 
 
 def served(model: PlannedModel, machine: Machine, sequences: int) -> Served:
@@ -70,6 +73,7 @@ def served(model: PlannedModel, machine: Machine, sequences: int) -> Served:
         name=model.name,
         machine=machine,
         price=price,
+        margin=price.margin,
         capacity=capacity(model, sequences),
         memory_bytes=model.memory(machine.threads, sequences).total,
         provenance=provenance(model, machine, [*price.estimated_shares([(token, 1)]).items()]),
@@ -108,6 +112,20 @@ class Simulation:
         """Share of that time in which a step ran."""
         return self.rehearsal.busy_ns / max(1, self.rehearsal.end_ns)
 
+    def waits_ms(self, of: Callable[[Outcome], float]) -> NDArray[np.float64]:
+        """Percentiles of some time over all who were answered; somebody was."""
+        return np.percentile([of(one) for one in self.completed], PERCENTILES)
+
+    @cached_property
+    def times_ms(self) -> dict[str, dict[str, float | None]]:
+        """What all who were answered waited for, as JSON shows it."""
+        done = self.completed
+        return {
+            "ttft_ms": percentiles([ttft_ms(one) for one in done]),
+            "tpot_ms": percentiles([tpot_ms(one) for one in done if one.arrival.n_output > 1]),
+            "e2e_ms": percentiles([e2e_ms(one) for one in done]),
+        }
+
     @cached_property
     def record(self) -> dict[str, Any]:
         """As JSON shows it."""
@@ -123,9 +141,7 @@ class Simulation:
             "requests": len(self.rehearsal.outcomes),
             "completed": len(done),
             "clipped": self.traffic.n_clipped,
-            "ttft_ms": percentiles([ttft_ms(one) for one in done]),
-            "tpot_ms": percentiles([tpot_ms(one) for one in done if one.arrival.n_output > 1]),
-            "e2e_ms": percentiles([e2e_ms(one) for one in done]),
+            **self.times_ms,
             "promises": {
                 "made": len(promised),
                 "kept": sum(bool(one.kept) for one in promised),
@@ -148,11 +164,12 @@ class Simulation:
             "provenance": self.served.provenance,
         }
 
-    def print(self, about: str, file: TextIO) -> None:
+    def print(self, about: str, slower: Simulation, file: TextIO) -> None:
         """For people.
 
         Args:
             about: says what the traffic is.
+            slower: the same traffic on a machine that is `SLOWER`.
         """
         record = self.record
         names = [f"p{share}" for share in PERCENTILES]
@@ -164,8 +181,19 @@ class Simulation:
         ):
             table.row(name, *(_ms_text(record[key][percentile]) for percentile in names))
         table.print(file)
-        for line in (f"traffic: {about}", *self._lines(record)):
+        for line in (f"traffic: {about}", *self._lines(record), *self._compared(slower)):
             file.write(f"{line}\n")
+
+    def _compared(self, slower: Simulation) -> Iterator[str]:
+        if self.completed and slower.completed:
+            first, whole = (
+                ", ".join(f"{ratio:.2f}" for ratio in slower.waits_ms(of) / self.waits_ms(of))
+                for of in (ttft_ms, e2e_ms)
+            )
+            yield (
+                f"on a machine {SLOWER - 1:.0%} slower: first tokens take {first} times as long, "
+                f"whole answers {whole}"
+            )
 
     def _lines(self, record: dict[str, Any]) -> Iterator[str]:
         machine, promises = self.served.machine, record["promises"]

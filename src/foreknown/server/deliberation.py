@@ -21,6 +21,7 @@ from foreknown.engine.drift import Worst
 from foreknown.engine.output import FinishReason
 from foreknown.engine.promises import LONGEST_MS, NotPromised, Objective, Promise
 from foreknown.errors import ForeknownError
+from foreknown.plan.price import Slower
 from foreknown.server.accounts import End, promise_headers, promise_record
 from foreknown.server.engine_thread import EngineThread
 from foreknown.server.errors import refused
@@ -355,5 +356,6 @@ def _terms_now(model: ServedModel, prompt_ids: Callable[[Problem], Sequence[int]
     engine, price = model.engine, model.price
     if price is None:
         raise refused(ForeknownError("this server cannot tell what a strategy takes"))
-    machine, beside = price.machine, Beside(price, engine.company(), engine.drift.ratio)
+    beside = Beside(Slower(price, engine.drift.ratio), engine.company())
+    machine = price.machine
     return Terms(prompt_ids, engine.capacity, beside, machine.busy_watts, machine.usd_per_hour)

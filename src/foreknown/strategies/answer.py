@@ -9,11 +9,11 @@ from typing import Any
 
 from foreknown.engine import Engine, Request, SamplingParams
 from foreknown.engine.snapshot import Capacity
-from foreknown.plan.price import Price
+from foreknown.plan.price import Price, Slower
 from foreknown.strategies.budget import Budget, Fitted, fitted
 from foreknown.strategies.compose import Kit, built, with_effort
 from foreknown.strategies.conduct import conduct
-from foreknown.strategies.cost import NOBODY, Beside, Cost, cost
+from foreknown.strategies.cost import Cost, cost
 from foreknown.strategies.course import Course, Reach, Round
 from foreknown.strategies.expression import Call
 from foreknown.strategies.strategy import Choice, Message, Problem
@@ -242,7 +242,7 @@ def answer(
         RequestError, ForeknownError: see `planned` and `conduct`.
     """
     start_ns = engine.clock.now_ns()
-    terms = replace(terms, price=Beside(terms.price, NOBODY, engine.drift.ratio))
+    terms = replace(terms, price=Slower(terms.price, engine.drift.ratio))
     plan, course = begun(call, kit, problem, budget, terms, bound)
     begin_ns = engine.clock.now_ns()
     plan = replace(plan, planning_s=(begin_ns - start_ns) / 1e9)

@@ -45,10 +45,6 @@ class Cost:
         return len(self.ends_s)
 
 
-NOBODY = StepShape(0, 0, 0, 0)
-"""The company of whoever has an engine to himself."""
-
-
 @dataclass(frozen=True)
 class Beside:
     """The price of steps that compute something else as well.
@@ -56,22 +52,13 @@ class Beside:
     Attributes:
         alone: the price of steps that do not.
         company: what they compute as well.
-        ratio: measured over told, of late.
     """
 
     alone: Price
     company: StepShape
-    ratio: float = 1.0
 
     def seconds(self, step: StepShape) -> float:
-        other = self.company
-        together = StepShape(
-            step.tokens + other.tokens,
-            step.rows + other.rows,
-            step.attended + other.attended,
-            step.kept + other.kept,
-        )
-        return self.ratio * self.alone.seconds(together)
+        return self.alone.seconds(step.beside(self.company))
 
 
 def cost(

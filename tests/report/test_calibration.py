@@ -1,0 +1,84 @@
+"""How many rounds calibration takes: half a minute of them, or a quarter of the minutes given."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from foreknown.machine.fit import Seen
+from foreknown.report import calibration
+from foreknown.report.calibration import FEWEST_ROUNDS, MEASURE_SECONDS, measure_kernels
+from tests.machine.random_machines import random_kernels
+
+PROBE = SimpleNamespace(plan=SimpleNamespace(weights_bytes=1 << 20), program=None)
+
+
+class World:
+    """A clock, and rounds that take so long.
+
+    Attributes:
+        numbers: of the rounds so far.
+        rested_s: how long nothing ran.
+    """
+
+    def __init__(self, round_s: float) -> None:
+        self.now, self.rested_s, self.numbers = 0.0, 0.0, list[int]()
+        self.round_s, self.probes = round_s, (PROBE,)
+
+    def run(self, number: int) -> None:
+        self.numbers.append(number)
+        self.now += self.round_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.rested_s += seconds
+
+    def noise(self) -> float:
+        return 0.25
+
+    def seen(self) -> Iterator[Seen]:
+        return iter(())
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> World:
+    made = World(request.param)
+    for name in ("build", "load"):
+        monkeypatch.setattr(calibration, name, lambda *given: None)
+    monkeypatch.setattr(calibration, "Rounds", lambda probes: made)
+    monkeypatch.setattr(calibration, "fitted_costs", lambda *given: random_kernels(2))
+    monkeypatch.setattr(time, "perf_counter", lambda: made.now)
+    monkeypatch.setattr(time, "sleep", made.sleep)
+    return made
+
+
+@pytest.mark.parametrize("world", [0.5, 1.25, 2.0], indirect=True)
+def test_half_a_minute_has_no_rests(world: World) -> None:
+    _, noise, _ = measure_kernels(2)
+    assert noise == 0.25
+    assert world.rested_s == 0
+    assert MEASURE_SECONDS - world.round_s <= world.now <= MEASURE_SECONDS
+    assert world.numbers == list(range(len(world.numbers)))
+
+
+@pytest.mark.parametrize("world", [0.5, 1.25, 2.0], indirect=True)
+@pytest.mark.parametrize("minutes", [1, 7])
+def test_minutes_are_spread_over(world: World, minutes: int) -> None:
+    told: list[tuple[int, int]] = []
+    measure_kernels(2, lambda done, total: told.append((done, total)), minutes)
+    assert 60 * minutes - 4 * world.round_s <= world.now <= 60 * minutes
+    assert world.rested_s == pytest.approx(0.75 * world.now)
+    assert told == sorted(told)
+    assert {total for _, total in told} == {60 * minutes}
+
+
+@pytest.mark.parametrize("world", [300.0], indirect=True)
+def test_a_slow_machine_takes_the_fewest(world: World) -> None:
+    measure_kernels(2)
+    assert len(world.numbers) == FEWEST_ROUNDS
