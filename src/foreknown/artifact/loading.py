@@ -11,7 +11,7 @@ from foreknown.artifact.weights_memory import read_weights
 from foreknown.errors import ArtifactError, DoesNotFit
 from foreknown.graph.batch import BLOCK_TOKENS
 from foreknown.targets.cpu.program import Program, Sizes
-from foreknown.targets.cpu.toolchain import can_run, find_target
+from foreknown.targets.cpu.toolchain import find_target, lacking
 from foreknown.targets.cpu.tools import checksum
 
 
@@ -74,9 +74,9 @@ def load_program(
     """
     manifest = artifact.manifest
     target = find_target(manifest.target)
-    if not can_run(target):
+    if lacks := lacking(target):
         raise ArtifactError(
-            f"this machine lacks instructions of {target.name}: {', '.join(target.needs)}",
+            f"this machine lacks instructions of {target.name}: {', '.join(lacks)}",
             where=str(artifact.directory),
             remedy=COMPILE_AGAIN,
         )

@@ -7,10 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foreknown.opening import MOST_CONTEXT, MOST_SEQUENCES, MOST_THREADS
+
 if TYPE_CHECKING:
     from foreknown.artifact.build import Options
 
 CALIBRATION_BYTES = 1 << 16
+SEQUENCES = 16
 
 TARGETS = ("host", "x86-64-v3", "x86-64-v4", "x86-64-v4-vnni", "aarch64", "aarch64-dotprod")
 
@@ -69,7 +72,7 @@ def add_compile_options(parser: argparse._ActionsContainer) -> None:
     )
     parser.add_argument(
         "--context",
-        type=whole(1),
+        type=whole(1, MOST_CONTEXT),
         metavar="N",
         help="tokens of the longest sequence; the model's own, up to 4096, if not given",
     )
@@ -122,9 +125,19 @@ def _text(path: Path) -> str:
 def add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads",
-        type=whole(1, 1024),
+        type=whole(1, MOST_THREADS),
         metavar="N",
         help="threads of a step; all processors of this process if not given",
+    )
+
+
+def add_sequences(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--sequences",
+        type=whole(1, MOST_SEQUENCES),
+        default=SEQUENCES,
+        metavar="N",
+        help=f"sequences of full context that there is room for (default {SEQUENCES})",
     )
 
 

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from foreknown.api import Model, new_kit
-from foreknown.cli.arguments import add_json, add_model, add_threads, whole
+from foreknown.cli.arguments import add_json, add_model, add_sequences, add_threads, whole
 from foreknown.cli.models import open_model
 from foreknown.cli.progress import Progress, progress
 from foreknown.cli.sampling import add_sampling, sampling_params
-from foreknown.cli.serve import SEQUENCES
 from foreknown.cli.strategy import add_kit
 from foreknown.errors import RequestError
 
@@ -104,13 +103,7 @@ def _add_results(group: argparse._ActionsContainer) -> None:
         help="answers that run alone and are timed; the rest run side by side, which changes no "
         f"answer (default {TIMED}; with a deadline all are)",
     )
-    group.add_argument(
-        "--sequences",
-        type=whole(1),
-        default=SEQUENCES,
-        metavar="N",
-        help=f"sequences of full context that there is room for (default {SEQUENCES}, as serve)",
-    )
+    add_sequences(group)
     group.add_argument("--jsonl", type=Path, metavar="FILE", help="write every answer there")
     group.add_argument("--trace", action="store_true", help="with --jsonl: how each came about")
     group.add_argument(

@@ -9,7 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foreknown.cli.arguments import add_compile_options, add_speculation, add_threads, whole
+from foreknown.cli.arguments import (
+    add_compile_options,
+    add_sequences,
+    add_speculation,
+    add_threads,
+    whole,
+)
 from foreknown.errors import RequestError
 
 if TYPE_CHECKING:
@@ -18,7 +24,6 @@ if TYPE_CHECKING:
     from foreknown.server.served_model import ServedModel
 
 LOOPBACK = "127.0.0.1"
-SEQUENCES = 16
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,13 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port", type=whole(0, 65535), default=8000, metavar="N", help="default 8000; 0: any"
     )
-    parser.add_argument(
-        "--sequences",
-        type=whole(1),
-        default=SEQUENCES,
-        metavar="N",
-        help=f"sequences of full context that memory is planned for (default {SEQUENCES})",
-    )
+    add_sequences(parser)
     add_threads(parser)
     add_speculation(parser)
     guard = parser.add_argument_group("who may ask for what")

@@ -9,10 +9,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foreknown.cli.arguments import add_json, add_model, add_threads, compile_options, whole
+from foreknown.cli.arguments import (
+    add_json,
+    add_model,
+    add_sequences,
+    add_threads,
+    compile_options,
+    whole,
+)
 from foreknown.cli.models import chosen_machine, wanted_objective
 from foreknown.cli.progress import progress
-from foreknown.cli.serve import SEQUENCES
 from foreknown.errors import RequestError
 
 if TYPE_CHECKING:
@@ -80,13 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help=f"from a user's answer to its next request, in the mean (default {THINK_SECONDS:.0f})",
     )
-    parser.add_argument(
-        "--sequences",
-        type=whole(1),
-        default=SEQUENCES,
-        metavar="N",
-        help=f"sequences of full context that there is room for (default {SEQUENCES}, as serve)",
-    )
+    add_sequences(parser)
     parser.add_argument(
         "--machine",
         type=Path,

@@ -15,6 +15,7 @@ that were foreseen, and prompts come when they were forecast to.
 
 from __future__ import annotations
 
+from foreknown.engine.largest import largest
 from foreknown.engine.step_times import StepTimes, about
 from foreknown.plan.price import StepShape, decode_shape, prompt_shape
 
@@ -103,12 +104,9 @@ class Chunking:
         at_limit = 1 + self._slope * (STRETCH - 1)
         slope = 1.0 if STRETCH / AGREES <= at_limit <= STRETCH * AGREES else self._slope
         most_s = self._told(plain) * (1 + (STRETCH - 1) / slope)
-        first, last = min(LEAST, room), room
-        while first < last:  # the last size that keeps the limit; the smallest in any case
-            middle = (first + last + 1) // 2
-            more = prompt_shape(start, start + middle, 1)
-            if self._told(plain.beside(more)) <= most_s:
-                first = middle
-            else:
-                last = middle - 1
-        return first
+
+        def keeps_limit(n_tokens: int) -> bool:
+            more = prompt_shape(start, start + n_tokens, 1)
+            return self._told(plain.beside(more)) <= most_s
+
+        return largest(min(LEAST, room), room, keeps_limit)

@@ -12,6 +12,7 @@ from typing import Generic
 
 from foreknown.engine.chunk import Chunk, Limits, Order, P, shape_of
 from foreknown.engine.chunking import Chunking
+from foreknown.engine.largest import largest
 from foreknown.plan.price import StepShape, prompt_shape
 
 SHARE = 0.9
@@ -57,17 +58,14 @@ class Pace(Generic[P]):
             if 0 < own_ns < limit_ns:  # a promise that is broken already presses nobody
                 limit_ns, most_pressed = own_ns, i
                 limits.append((sequence.order, SHARE * limit_ns / 1e9))
-        most = len(decoding)
+        if not limits:
+            return limits, len(decoding)
         limit_s = SHARE * limit_ns / 1e9
-        if limits and self._seconds(decoding, limit_s) > limit_s:
-            fewest = most_pressed + 1
-            while fewest < most:
-                middle = (fewest + most) // 2
-                if self._seconds(decoding[: middle + 1], limit_s) <= limit_s:
-                    fewest = middle + 1
-                else:
-                    most = middle
-        return limits, most
+
+        def is_in_time(n_may: int) -> bool:
+            return self._seconds(decoding[:n_may], limit_s) <= limit_s
+
+        return limits, largest(most_pressed + 1, len(decoding), is_in_time)
 
     def is_near(self, n_decoding: int, limits: Limits) -> bool:
         """Whether a step that is a little longer might not be in time, such as one with guesses."""
@@ -76,19 +74,17 @@ class Pace(Generic[P]):
     def within(self, chunks: list[Chunk[P]], sequence: P, most: int, limit_s: float) -> int:
         """Tokens of a prompt, up to `most`, that a step may have besides if it is to take no
         longer than that."""
-        if self._step_seconds is None or limit_s == inf:
+        step_seconds = self._step_seconds
+        if step_seconds is None or limit_s == inf:
             return most
         without, start, n_pending = shape_of(chunks), sequence.n_computed, sequence.n_pending
-        fewest, n_tokens = 0, most
-        while fewest < most:
+
+        def is_in_time(n_tokens: int) -> bool:
             n_rows = n_tokens if sequence.reads_each else int(n_tokens == n_pending)
             more = prompt_shape(start, start + n_tokens, n_rows)
-            if self._step_seconds(without.beside(more)) <= limit_s:
-                fewest = n_tokens
-            else:
-                most = n_tokens - 1
-            n_tokens = (fewest + most + 1) // 2
-        return fewest
+            return step_seconds(without.beside(more)) <= limit_s
+
+        return largest(0, most, is_in_time)
 
     def affordable(self, chunks: list[Chunk[P]], most: int, limit_s: float) -> int:
         """Tokens of whatever prompts, up to `most`, that a step surely may have besides if it is to

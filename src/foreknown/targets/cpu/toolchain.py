@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from foreknown.errors import ToolchainError
@@ -81,6 +82,7 @@ TARGETS = {
 """From least to most of each processor: the last that a machine can run is its own."""
 
 
+@cache
 def host_features() -> frozenset[str]:
     """The processor's features as the system names them."""
     try:
@@ -105,19 +107,25 @@ def find_target(name: str) -> Target:
                 f"there is no target {name!r}", remedy=f"choose host or one of {', '.join(TARGETS)}"
             )
         return TARGETS[name]
-    machine, features = platform.machine(), host_features()
     for target in reversed(TARGETS.values()):
-        if target.triple.startswith(machine) and features.issuperset(target.needs):
+        if can_run(target):
             return target
     raise ToolchainError(
-        f"no target fits this machine ({machine})",
+        f"no target fits this machine ({platform.machine()})",
         remedy="x86-64 with AVX2 and FMA, or 64-bit Arm, is needed",
     )
 
 
+def lacking(target: Target) -> list[str]:
+    """Names of the target's instructions that this machine has not."""
+    if not target.triple.startswith(platform.machine()):
+        return ["all of another processor's"]
+    return sorted(set(target.needs) - host_features())
+
+
 def can_run(target: Target) -> bool:
     """Whether this machine has the target's instructions."""
-    return target.triple.startswith(platform.machine()) and host_features().issuperset(target.needs)
+    return not lacking(target)
 
 
 def compiler(target: Target) -> list[str]:
