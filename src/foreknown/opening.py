@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from foreknown.plan.price import StepPrice
 
 MOST_THREADS = 1024
-MOST_SEQUENCES = 1 << 20
+MOST_SEQUENCES = 1 << 30
 MOST_CONTEXT = 1 << 30
 WEIGHTS = ("f32", "bf16", "int8", "int4")
 STATES = ("f32", "bf16", "int8")
