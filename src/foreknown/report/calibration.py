@@ -48,7 +48,7 @@ def measure_kernels(
     others, start, number, each = seconds_of_others(), time.perf_counter(), 0, 0.0
     while number < FEWEST_ROUNDS or time.perf_counter() + each < until:
         began = time.perf_counter()
-        rounds.run(number)
+        rounds.run()
         time.sleep(rest * (time.perf_counter() - began))
         number += 1
         each = (time.perf_counter() - start) / number

@@ -29,13 +29,18 @@ BATCHES = (1, 2, 3, 4, 5, 6, 8, 9, 12, 16, 17)
 CONTEXTS = (41, 713)
 LONG = ((1, 2505), (4, 1993))
 """(batch, context) of decode steps beside those of all batches in both contexts."""
-LONG_TOKENS, LONG_EVERY = 96, 3
-"""Steps of so many tokens compute; they are run cold only, and in every third round."""
+LONG_TOKENS = 96
+"""Steps of so many tokens compute; they are run cold only."""
 WARM_BYTES = 12 << 20
 """What a last cache surely holds, of all that a step reads."""
 SETTLING = 6
 """Steps until it does."""
 FLUSH_BYTES = 80 << 20
+WAKINGS = 8
+"""Steps of no tokens, which read nothing, before a cold one: threads slept while caches were
+emptied, and may wake two on one processor, which the system parts after some milliseconds."""
+TRIMMED = 0.1
+"""Share of a step's times that is left out at either end."""
 FILL = 0x3C
 """Of weights: in every format a number that makes no arithmetic slow."""
 
@@ -81,6 +86,11 @@ def _prompt(n_tokens: int) -> Batch:
         block_tables=np.arange(blocks, dtype=np.int32)[None],
         rows=np.asarray([n_tokens - 1], np.int32),
     )
+
+
+_NO_IDS = np.zeros(0, np.int32)
+NOTHING = Batch(_NO_IDS, _NO_IDS, _NO_IDS, np.zeros((0, 0), np.int32), _NO_IDS)
+"""No tokens."""
 
 
 @dataclass(frozen=True)
@@ -151,21 +161,22 @@ class Rounds:
         self.probes, self.steps = probes, probe_steps()
         self.samples: Samples = {}
 
-    def run(self, number: int) -> None:
-        """One round; long steps are taken in some only.
+    def run(self) -> None:
+        """One round.
 
         Every step is first run after other memory was read. Then come those that the last cache
         can hold, once it does: it takes what it is given only after a few steps.
         """
-        steps = [s for s in enumerate(self.steps) if number % LONG_EVERY == 0 or not s[1].is_long]
         for p, probe in enumerate(self.probes):
             program = probe.program
-            for s, step in steps:
+            for s, step in enumerate(self.steps):
                 flush(FLUSH_BYTES, program.n_threads)
+                for _ in range(WAKINGS):
+                    program.step(NOTHING)
                 self._take(p, s, program, step.batch, cold=True)
             for _ in range(SETTLING):
                 program.step(self.steps[0].batch)
-            for s, step in steps:
+            for s, step in enumerate(self.steps):
                 if not step.is_long and probe.bytes_of(step.shape) <= WARM_BYTES:
                     program.step(step.batch)
                     self._take(p, s, program, step.batch, cold=False)
@@ -190,17 +201,15 @@ class Rounds:
 
     def seen(self) -> Iterator[Seen]:
         """What phases took: their shares of a step by medians over the rounds, of which neighbours
-        spoil some; and the step by its own median, which is more than theirs together, since in
-        most rounds something is spoiled."""
+        spoil some; and the step by its own mean without the ends, for a model's step takes so much
+        longer than a probe's that good moments and bad are in each."""
         for (p, s, cold), rows in self.samples.items():
             probe, shape = self.probes[p], self.steps[s].shape
-            woken = next(i for i, p in enumerate(probe.plan.phases) if p.kind != "rows")
-            first = woken + 1 if cold else 0  # threads that had gone to sleep are the engine's cost
-            taken = np.stack(rows)[:, first:] / 1e9
+            taken = np.stack(rows) / 1e9
             medians = np.median(taken, 0)
-            seconds = medians * (np.median(taken.sum(1)) / medians.sum())
+            seconds = medians * (_middle_mean(taken.sum(1)) / medians.sum())
             alone = is_alone(probe.plan, shape, probe.program.n_threads)
-            for phase, one in zip(probe.plan.phases[first:], seconds, strict=True):
+            for phase, one in zip(probe.plan.phases, seconds, strict=True):
                 per_row = phase.rows.value == "R"
                 if per_row and shape.rows != shape.tokens:
                     continue  # a row beside a prompt's tokens is in no state that is known
@@ -213,6 +222,11 @@ class Rounds:
                     cold,
                     float(one),
                 )
+
+
+def _middle_mean(times: NDArray[np.float64]) -> float:
+    left_out = int(TRIMMED * len(times))
+    return float(np.sort(times)[left_out : len(times) - left_out].mean())
 
 
 def is_alone(plan: Plan, shape: StepShape, n_threads: int) -> bool:
