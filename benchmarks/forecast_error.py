@@ -5,10 +5,13 @@ engine on the virtual clock, then run by the engine on the real one, without spe
 no prompt in the cache. Each case is measured in several rounds over all cases, minutes apart, short
 ones as a median of several plays, and what it takes is the median of its rounds: how far half of
 them would have told the other half is the noise floor, below which no forecast can be. "Drift
-known" is what a running engine tells, which has seen another case just now.
+known" is what a running engine tells, which has seen another case just now. "Meanwhile" is forecast
+of the machine as calibration's probes saw it between cases, in all rounds: what is left is not that
+the machine has changed since it was calibrated.
 
 Calibration has seen none of these models: it runs decoders of its own, of other shapes. What was
-measured is kept in --work, so a run that was cut short (--minutes) goes on where it ended.
+measured is kept in --work, so a run that was cut short (--minutes) goes on where it ended; what it
+was meanwhile is then not known.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from loads.meanwhile import Meanwhile
 from make_checkpoint import SHAPES
 from peers import named_checkpoint
 
@@ -42,10 +46,13 @@ from foreknown.report.tables import Table
 ROUNDS = 6
 PLAY_MS, MOST_PLAYS = 500.0, 15
 """A measurement is the median of the plays of a case that this allows, of one at least."""
+TURNS = 90
+"""Of calibration's probes after each case: half a second."""
 REFERENCE = Case(prompt_tokens=32, output_tokens=24, batch=1)
 """What shows the machine's pace; no case of the grid."""
 WHAT = {
     "forecast": "forecast",
+    "meanwhile": "forecast, meanwhile",
     "paced": "forecast, drift known",
     "noise": "half of the rounds by the other",
 }
@@ -151,6 +158,7 @@ def measure(arguments: argparse.Namespace, machine: Machine) -> dict[str, Any]:
     if arguments.again:
         kept.unlink(missing_ok=True)
     known = dict(read_measured(kept))
+    meanwhile = None if known else Meanwhile(arguments.threads)
     until = time.monotonic() + 60 * arguments.minutes
     for round_number in range(arguments.rounds):
         for name, weights in models:
@@ -165,11 +173,19 @@ def measure(arguments: argparse.Namespace, machine: Machine) -> dict[str, Any]:
                     line = {"key": task.key, "round": round_number, **asdict(times)}
                     file.write(json.dumps(line) + "\n")
                     print(f"{task.key}: {times.total_ms:,.1f} ms", file=sys.stderr)
+                    if meanwhile:
+                        meanwhile.turns(TURNS)
+    then = meanwhile.calibrated(machine) if meanwhile else None
     rows = []
     for task in tasks:
         measured = [known.get((task.key, n)) for n in range(arguments.rounds)]
         if None not in measured:
-            told = told_times(models[task.model, task.weights], machine, task.case)
+            model = models[task.model, task.weights]
+            told = {
+                what: told_times(model, of, task.case)
+                for what, of in (("forecast", machine), ("meanwhile", then))
+                if of
+            }
             rows.append(row(task, told, [t for t in measured if t is not None]))
     return {
         "machine": machine.name,
@@ -307,34 +323,38 @@ def told_times(model: PlannedModel, machine: Machine, case: Case) -> Times:
     return Times(told.ttft_ms, told.tpot_ms or 0.0, told.total_ms)
 
 
-def row(task: Task, told: Times, measured: Sequence[Times]) -> dict[str, Any]:
-    """A case's forecast beside its measurements."""
+def row(task: Task, told: dict[str, Times], measured: Sequence[Times]) -> dict[str, Any]:
+    """A case's forecasts beside its measurements."""
     found: dict[str, Any] = {"model": task.model, "weights": task.weights, **asdict(task.case)}
     for name, field in QUANTITIES.items():
         took = [getattr(times, field) for times in measured]
         found[name] = {
-            "forecast_ms": round(getattr(told, field), 4),
+            **{f"{what}_ms": round(getattr(times, field), 4) for what, times in told.items()},
             "measured_ms": [round(t, 4) for t in took],
             "pace": [round(times.pace, 4) for times in measured],
         }
     return found
 
 
-def errors(rows: Sequence[dict[str, Any]], quantity: str, *, paced: bool = False) -> list[float]:
+def errors(
+    rows: Sequence[dict[str, Any]], quantity: str, told: str = "forecast", *, paced: bool = False
+) -> list[float]:
     """How far each case's forecast is from what it takes, relative to that.
 
     Args:
+        told: "forecast" or "meanwhile".
         paced: of what an engine would have told that knows how fast the machine is now.
     """
     return [
         abs(
             statistics.median(
-                one["forecast_ms"] * (pace if paced else 1) / took
+                one[f"{told}_ms"] * (pace if paced else 1) / took
                 for took, pace in zip(one["measured_ms"], one["pace"], strict=True)
             )
             - 1
         )
         for one in (r[quantity] for r in rows)
+        if f"{told}_ms" in one
     ]
 
 
@@ -356,6 +376,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             own = [r for r in rows if belongs(r)]
             for what, found in (
                 ("forecast", errors(own, quantity)),
+                ("meanwhile", errors(own, quantity, "meanwhile")),
                 ("paced", errors(own, quantity, paced=True)),
                 ("noise", floor(own, quantity)),
             ):
@@ -384,11 +405,13 @@ def print_record(record: dict[str, Any]) -> None:
     table.print(sys.stdout)
     for one in record["errors"]:
         name = one["quantity"]
-        if one["of"] == "all" and one["what"] == "forecast" and name in MOST_MEDIAN:
+        is_judged = one["of"] == "all" and one["what"] in ("forecast", "meanwhile")
+        if is_judged and name in MOST_MEDIAN:
             met = one["median"] <= MOST_MEDIAN[name] and one["p95"] <= MOST_P95[name]
             print(
-                f"{name}: median {one['median']:.1%} (at most {MOST_MEDIAN[name]:.0%}), p95 "
-                f"{one['p95']:.1%} (at most {MOST_P95[name]:.0%}): {'met' if met else 'not met'}"
+                f"{name}, {WHAT[one['what']]}: median {one['median']:.1%} "
+                f"(at most {MOST_MEDIAN[name]:.0%}), p95 {one['p95']:.1%} "
+                f"(at most {MOST_P95[name]:.0%}): {'met' if met else 'not met'}"
             )
     if record["skipped"]:
         print(f"{len(record['skipped'])} cases would take too long and were not drawn")

@@ -45,12 +45,14 @@ def replay(
     vocabulary: int,
     seed: int,
     progress: Callable[[int, int], None],
+    idle: Callable[[int], None],
 ) -> Replayed:
     """Random prompts of the arrivals' lengths, answered by so many tokens as they have.
 
     Args:
         engine: idle.
         progress: told how many have come, and of how many.
+        idle: passes so many nanoseconds in which nothing is to be done.
     """
     chance = np.random.default_rng(seed)
     requests = [_request(arrival, vocabulary, chance) for arrival in arrivals]
@@ -65,7 +67,7 @@ def replay(
             n_come += 1
             progress(n_come, len(arrivals))
         if not engine.has_work:
-            time.sleep(max(0, arrivals[n_come].time_ns - now_ns) / 1e9)
+            idle(arrivals[n_come].time_ns - now_ns)
             continue
         begin_ns = clock()
         outputs = engine.step()

@@ -21,20 +21,15 @@ class World:
 
     Attributes:
         rounds: so far.
-        rested_s: how long nothing ran.
     """
 
     def __init__(self, round_s: float) -> None:
-        self.now, self.rested_s, self.rounds = 0.0, 0.0, 0
+        self.now, self.rounds = 0.0, 0
         self.round_s, self.probes = round_s, (PROBE,)
 
     def run(self) -> None:
         self.rounds += 1
         self.now += self.round_s
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        self.rested_s += seconds
 
     def noise(self) -> float:
         return 0.25
@@ -54,26 +49,23 @@ def world(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Wo
     monkeypatch.setattr(calibration, "Rounds", lambda probes: made)
     monkeypatch.setattr(calibration, "fitted_costs", lambda *given: random_kernels(2))
     monkeypatch.setattr(time, "perf_counter", lambda: made.now)
-    monkeypatch.setattr(time, "sleep", made.sleep)
     return made
 
 
 @pytest.mark.parametrize("world", [0.5, 1.25, 2.0], indirect=True)
-def test_half_a_minute_has_no_rests(world: World) -> None:
+def test_half_a_minute_is_full_of_rounds(world: World) -> None:
     _, noise, _ = measure_kernels(2)
     assert noise == 0.25
-    assert world.rested_s == 0
     assert MEASURE_SECONDS - world.round_s <= world.now <= MEASURE_SECONDS
     assert world.rounds * world.round_s == pytest.approx(world.now)
 
 
 @pytest.mark.parametrize("world", [0.5, 1.25, 2.0], indirect=True)
 @pytest.mark.parametrize("minutes", [1, 7])
-def test_minutes_are_spread_over(world: World, minutes: int) -> None:
+def test_minutes_are_full_of_them(world: World, minutes: int) -> None:
     told: list[tuple[int, int]] = []
     measure_kernels(2, lambda done, total: told.append((done, total)), minutes)
-    assert 60 * minutes - 4 * world.round_s <= world.now <= 60 * minutes
-    assert world.rested_s == pytest.approx(0.75 * world.now)
+    assert 60 * minutes - world.round_s <= world.now <= 60 * minutes
     assert told == sorted(told)
     assert {total for _, total in told} == {60 * minutes}
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from foreknown.machine.fit import Seen
 from foreknown.machine.kernels import Attention, Product, Rows
 from foreknown.plan.costs import phase_cost, phase_kernels
 from foreknown.plan.price import StepCosts, StepPrice, decode_shape, prompt_shape
@@ -105,8 +104,7 @@ def test_a_step_of_no_tokens_does_nothing(rounds: Rounds) -> None:
 
 
 def test_a_price_is_made_of_them(rounds: Rounds) -> None:
-    seen: list[Seen] = list(rounds.seen())
-    kernels = fitted_costs(seen, 1 << 20, rounds.probes[0].program)
+    kernels = fitted_costs(rounds)
     assert [table.weights for table in kernels.products] == ["int8/32"]
     assert [costs.kept for costs in kernels.attention] == ["f32"]
     assert [costs.steps for costs in kernels.rows] == ["alone", "few", "many"]
@@ -127,6 +125,7 @@ def test_a_price_is_made_of_them(rounds: Rounds) -> None:
     price = StepPrice(StepCosts(phases, plan.weights_bytes), machine)
     lone, prompt = price.seconds(decode_shape(1, 9)), price.seconds(prompt_shape(0, 96, 1))
     assert 0 < lone < prompt
+    assert kernels.cached_bytes == plan.weights_bytes
     assert machine.kernels is kernels
 
 

@@ -21,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole(1, MOST_MINUTES),
         default=0,
         metavar="N",
-        help="measure for a quarter of so many minutes instead of half of one, a second at a time: "
-        "for a machine whose speed changes from minute to minute",
+        help="measure for so many minutes instead of half of one: for a machine whose speed "
+        "changes from minute to minute",
     )
     parser.add_argument(
         "--usd-per-hour",

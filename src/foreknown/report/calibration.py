@@ -6,24 +6,21 @@ import mmap
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
 from foreknown.machine import KernelCosts
-from foreknown.machine.fit import Seen, fit_attention, fit_products, fit_rows
+from foreknown.machine.fit import fit_attention, fit_products, fit_rows
 from foreknown.machine.kernel_costs import STEPS
 from foreknown.machine.kernels import Attention, Product
 from foreknown.report.engine_probe import engine_costs
 from foreknown.report.probing import Rounds, build, load
-from foreknown.targets.cpu.program import Program
 
 MEASURE_SECONDS = 21.0
 """Of building the probes and of their rounds, about: a step's price is 5 to 13 % off after nine
 rounds, 3 to 9 after eighteen."""
 FEWEST_ROUNDS = 4
-REST = 3.0
-"""Of rounds that are spread over minutes each rests so many times as long as it took."""
 MOST_TAKEN = 0.04
 """Share of the processors' time that others may have had; more, and the machine was not quiet."""
 TOUCHED_BYTES = 64 << 20
@@ -37,42 +34,41 @@ def measure_kernels(
     """What kernels take, how far repeats are apart, and whether nothing else ran.
 
     Args:
-        minutes: to spread rounds over, with rests; 0: half of one, without.
+        minutes: of rounds; 0: half of one.
 
     Raises:
         ToolchainError: the probes are not built yet and there is no compiler.
     """
-    total_s, rest = (60.0 * minutes, REST) if minutes else (MEASURE_SECONDS, 0.0)
+    total_s = 60.0 * minutes if minutes else MEASURE_SECONDS
     until = time.perf_counter() + total_s
     rounds = Rounds(load(build(), threads))
     others, start, number, each = seconds_of_others(), time.perf_counter(), 0, 0.0
     while number < FEWEST_ROUNDS or time.perf_counter() + each < until:
-        began = time.perf_counter()
         rounds.run()
-        time.sleep(rest * (time.perf_counter() - began))
         number += 1
         each = (time.perf_counter() - start) / number
         left = max(until - time.perf_counter(), 0.0)
         progress(round(total_s - left), round(total_s))
     elapsed = time.perf_counter() - start
-    cached_bytes = statistics.median(p.plan.weights_bytes for p in rounds.probes)
     quiet = seconds_of_others() - others <= MOST_TAKEN * elapsed * threads
     noise = rounds.noise()
-    costs = fitted_costs(list(rounds.seen()), int(cached_bytes), rounds.probes[-1].program)
+    costs = fitted_costs(rounds)
     rounds.close()
     return costs, noise, quiet
 
 
-def fitted_costs(seen: Sequence[Seen], cached_bytes: int, program: Program) -> KernelCosts:
+def fitted_costs(rounds: Rounds) -> KernelCosts:
     """Kernels' costs from what phases took, and the engine's beside a probe's program, which is
     measured now."""
+    seen, program = list(rounds.seen()), rounds.probes[-1].program
+    cached_bytes = statistics.median(probe.plan.weights_bytes for probe in rounds.probes)
     threads = program.n_threads
     kernels = [kernel for one in seen for kernel in one.kernels]
     weights = dict.fromkeys(k.weights for k in kernels if isinstance(k, Product))
     kept = dict.fromkeys(k.kept for k in kernels if isinstance(k, Attention))
     steps = [kind for kind in STEPS if kind != "alone" or any(one.alone for one in seen)]
     return KernelCosts(
-        cached_bytes,
+        int(cached_bytes),
         tuple(fit_products(seen, one, threads) for one in weights),
         tuple(fit_attention(seen, one, threads) for one in kept),
         tuple(fit_rows(seen, one, threads) for one in steps),

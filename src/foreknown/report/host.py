@@ -111,7 +111,7 @@ def calibrate(
         usd_per_hour: what it costs; None: as the kept profile says, if it does and is of this
             machine.
         watts: what it draws idle and busy; None: as given before, or measured or estimated.
-        minutes: to spread it over instead, with rests: for a machine that is no two of them alike.
+        minutes: of measuring kernels instead: for a machine that is no two of them alike.
 
     Raises:
         MachineError: a price or watts that make no sense.

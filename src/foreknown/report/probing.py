@@ -162,7 +162,12 @@ class Rounds:
         self.samples: Samples = {}
 
     def run(self) -> None:
-        """One round.
+        """One round."""
+        for _ in self.turns():
+            pass
+
+    def turns(self) -> Iterator[None]:
+        """The same in parts of some milliseconds, between which others may compute.
 
         Every step is first run after other memory was read. Then come those that the last cache
         can hold, once it does: it takes what it is given only after a few steps.
@@ -174,12 +179,14 @@ class Rounds:
                 for _ in range(WAKINGS):
                     program.step(NOTHING)
                 self._take(p, s, program, step.batch, cold=True)
+                yield
             for _ in range(SETTLING):
                 program.step(self.steps[0].batch)
             for s, step in enumerate(self.steps):
                 if not step.is_long and probe.bytes_of(step.shape) <= WARM_BYTES:
                     program.step(step.batch)
                     self._take(p, s, program, step.batch, cold=False)
+            yield
 
     def _take(self, p: int, s: int, program: Program, batch: Batch, *, cold: bool) -> None:
         self.samples.setdefault((p, s, cold), []).append(program.timed_step(batch)[1])
