@@ -18,8 +18,8 @@ from foreknown.report.engine_probe import engine_costs
 from foreknown.report.probing import Rounds, build, load
 
 MEASURE_SECONDS = 21.0
-"""Of building the probes and of their rounds, about: a step's price is 5 to 13 % off after nine
-rounds, 3 to 9 after eighteen."""
+"""Of building the probes and of their rounds, about: twenty, after which a step's price is within
+3 to 5 % of what others tell."""
 FEWEST_ROUNDS = 4
 MOST_TAKEN = 0.04
 """Share of the processors' time that others may have had; more, and the machine was not quiet."""
@@ -34,7 +34,7 @@ def measure_kernels(
     """What kernels take, how far repeats are apart, and whether nothing else ran.
 
     Args:
-        minutes: of rounds; 0: half of one.
+        minutes: of rounds; 0: a third of one.
 
     Raises:
         ToolchainError: the probes are not built yet and there is no compiler.
