@@ -59,7 +59,7 @@ def test_a_damaged_or_foreign_profile_that_was_named(
     text = machine_toml(random_machine(5))
     words = [str(tiny_artifact), "--prompt", "9", "--output", "9", "--machine", str(profile)]
     for line, damaged, message in (
-        ("cached_bytes = 9437184", "cached_bytes = inf", "cached_bytes of kernels is inf"),
+        ("[9437184, 0.000]", "[inf, 0.000]", "streamed_shares of kernels is"),
         ("tokens = [1,", 'tokens = ["1",', "tokens of kernels.products 1 is"),
         ("usd_per_hour = 0.0900", "usd_per_hour = true", "usd_per_hour is true"),
         ("threads = 2", "threads = 2", "of another machine"),

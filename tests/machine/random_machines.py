@@ -38,7 +38,7 @@ def random_kernels(seed: int) -> KernelCosts:
         )
 
     return KernelCosts(
-        9 << 20,
+        ((9 << 20, 0.0), (16 << 20, 0.125), (32 << 20, 0.75), (256 << 20, 1.0)),
         tuple(map(table, FORMATS)),
         tuple(map(attention, ("f32", "bf16", "int8"))),
         tuple(

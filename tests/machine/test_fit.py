@@ -7,9 +7,11 @@ import pytest
 
 from foreknown.machine.fit import (
     Seen,
+    SeenSet,
     fit_attention,
     fit_products,
     fit_rows,
+    fit_shares,
     fitted,
     not_negative,
     rows_each,
@@ -110,3 +112,27 @@ def test_rows(steps: str) -> None:
     found = fit_rows(seen, steps, 2)
     assert found.element_ps == pytest.approx(costs.element_ps, rel=0.02, abs=1.0)
     assert found.steps == steps
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_shares_of_working_sets(seed: int) -> None:
+    costs = random_kernels(seed).attend("bf16")
+    assert costs is not None
+    kernels = tuple(
+        Attention("bf16", 4 * groups, groups, 64, 64, kept_bytes=256.0 * groups)
+        for groups in (2, 4, 8)
+    )
+    shares = (0.0, 0.07, 0.5, 0.9, 1.0)
+    seen = []
+    for number, share in enumerate(shares):
+        tokens, kept, seconds = 5, 4000.0 * (number + 1), 0.0
+        for kernel in kernels:
+            line = costs.line(kernel, tokens, 2)
+            memory = share * line.kept_streamed + (1 - share) * line.kept_cached
+            seconds += line.cached + (line.per_attended + memory) * kept
+        seen.append(SeenSet(1000 * (number + 1), kernels, tokens, kept, seconds))
+    expected = [(1000 * (number + 1), share) for number, share in enumerate(shares)]
+    assert fit_shares(seen, costs, 2) == tuple(expected)
+    spoiled = [*seen[:2], SeenSet(3000, kernels, 5, 12000.0, 1.0), *seen[3:]]
+    assert [share for _, share in fit_shares(spoiled, costs, 2)] == [0.0, 0.07, 0.95, 0.95, 1.0]
+    assert fit_shares([SeenSet(1000, kernels, 5, 4000.0, 0.0)], costs, 2) == ((1000, 0.0),)

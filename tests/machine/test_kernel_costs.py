@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,7 +81,9 @@ def test_the_streamed_share_grows_with_the_working_set(a: int, b: int) -> None:
     small, large = (machine.streamed_share(size) for size in sorted((a, b)))
     assert 0.0 <= small <= large <= 1.0
     assert machine.streamed_share(9 << 20) == 0.0
-    assert machine.streamed_share(256 << 20) == 1.0
+    assert machine.streamed_share(24 << 20) == pytest.approx((0.125 + 0.75) / 2)
+    assert machine.streamed_share(256 << 20) == machine.streamed_share(257 << 20) == 1.0
+    assert replace(machine, kernels=None).streamed_share(1 << 20) == 1.0
 
 
 @pytest.mark.parametrize(

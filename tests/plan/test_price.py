@@ -22,7 +22,7 @@ from foreknown.plan.price import (
     prompt_shape,
 )
 from tests.decoders import decoder
-from tests.machine.random_machines import random_machine
+from tests.machine.random_machines import random_kernels, random_machine
 
 shapes = st.builds(
     lambda tokens, rows, context, shared: StepShape(
@@ -98,7 +98,8 @@ def test_a_window_is_never_looked_past(seed: int, batch: int) -> None:
     window, far = (price.seconds(decode_shape(batch, context)) for context in (9, 4000))
     # only what is read in all grows, and with it the share that comes from memory
     assert far >= window
-    machine = replace(random_machine(seed), read_gb_s=((1 << 10, 50.0),))
+    kernels = replace(random_kernels(seed), streamed_shares=((1, 1.0),))
+    machine = replace(random_machine(seed), kernels=kernels)
     cold = StepPrice(costs("w", "as stored"), machine)
     assert cold.seconds(decode_shape(batch, 9)) == cold.seconds(decode_shape(batch, 4000))
 

@@ -69,7 +69,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
     [
         (b"\x00\xff\x13", "it is not text"),
         (b"", "format is missing"),
-        (b"format = 4\nname = 'a'", "is missing"),
+        (b"format = 5\nname = 'a'", "is missing"),
         (None, "of another machine: the processor is another, here "),
     ],
 )
@@ -164,11 +164,11 @@ def test_another_machine_s_price_and_watts_are_not_taken_over(
 @pytest.mark.parametrize(
     ("line", "damaged"),
     [
-        ("cached_bytes = 9437184", "cached_bytes = inf"),
+        ("[9437184, 0.000]", "[inf, 0.000]"),
         ("[1048576, 120.000]", "[inf, 120.000]"),
         ("tokens = [1, 2, 5,", 'tokens = ["1", 2, 5,'),
         ("usd_per_hour = 0.0900", "usd_per_hour = true"),
-        ("format = 4", ""),
+        ("format = 5", ""),
     ],
 )
 def test_measuring_repairs_any_damage(

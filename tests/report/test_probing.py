@@ -30,6 +30,7 @@ def rounds() -> Iterator[Rounds]:
         patch.setattr(probing, "CONTEXTS", (9, 41))
         patch.setattr(probing, "LONG", ((1, 200),))
         patch.setattr(probing, "PROMPTS", (16, 40, 96))
+        patch.setattr(probing, "SETS", (1 << 19, 1 << 20, 3 << 19, 1 << 30))
         patch.setattr(probing, "FLUSH_BYTES", 1 << 20)
         patch.setattr(engine_probe, "BATCHES", (1, 2))
         patch.setattr(engine_probe, "PROMPTS", (16, 96))
@@ -125,7 +126,10 @@ def test_a_price_is_made_of_them(rounds: Rounds) -> None:
     price = StepPrice(StepCosts(phases, plan.weights_bytes), machine)
     lone, prompt = price.seconds(decode_shape(1, 9)), price.seconds(prompt_shape(0, 96, 1))
     assert 0 < lone < prompt
-    assert kernels.cached_bytes == plan.weights_bytes
+    sizes, shares = zip(*kernels.streamed_shares, strict=True)
+    assert sizes[0] == plan.weights_bytes
+    assert sizes[1:-1] == pytest.approx((1 << 19, 1 << 20, 3 << 19), rel=0.01)
+    assert (shares[0], shares[-1]) == (0.0, 1.0)
     assert machine.kernels is kernels
 
 

@@ -17,6 +17,7 @@ from foreknown.machine.kernel_costs import (
     HALF_BLOCK,
     MANY_ROWS,
     AttentionCosts,
+    Line,
     ProductTable,
     RowCosts,
     attention_features,
@@ -52,6 +53,25 @@ class Seen:
     attended: float
     kept: float
     cold: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class SeenSet:
+    """What attention took in a decode step that was run again and again.
+
+    Attributes:
+        working_set_bytes: that the step reads.
+        kernels: of its attention.
+        tokens: of the step.
+        kept: positions attended to and kept, summed over the sequences.
+        seconds: of all its attention.
+    """
+
+    working_set_bytes: int
+    kernels: tuple[Attention, ...]
+    tokens: int
+    kept: float
     seconds: float
 
 
@@ -151,6 +171,26 @@ def fit_attention(seen: Sequence[Seen], kept: str, threads: int) -> AttentionCos
     return AttentionCosts(
         kept, *(round(float(x * s), 4) for x, s in zip(found, scales, strict=True))
     )
+
+
+def fit_shares(
+    seen: Sequence[SeenSet], costs: AttentionCosts, threads: int
+) -> tuple[tuple[int, float], ...]:
+    """How much of each working set came from memory: what attention took, between what it takes
+    where nothing does and where everything does. The larger a set, the more of it: what says
+    otherwise is halfway between what all smaller ones ask for and all larger ones."""
+    shares = []
+    for one in seen:
+        line = Line()
+        for kernel in one.kernels:
+            line = line.plus(costs.line(kernel, one.tokens, threads))
+        cached = line.cached + (line.per_attended + line.kept_cached) * one.kept
+        streamed = (line.kept_streamed - line.kept_cached) * one.kept
+        shares.append((one.seconds - cached) / streamed if streamed > 0 else 1.0)
+    bounded = np.clip(shares, 0.0, 1.0)
+    grown = (np.maximum.accumulate(bounded) + np.minimum.accumulate(bounded[::-1])[::-1]) / 2
+    sizes = (one.working_set_bytes for one in seen)
+    return tuple((size, round(float(s), 3)) for size, s in zip(sizes, grown, strict=True))
 
 
 def fit_rows(seen: Sequence[Seen], steps: str, threads: int) -> RowCosts:

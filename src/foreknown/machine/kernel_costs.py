@@ -1,7 +1,8 @@
 """What kernels take on a machine with all its threads, as calibration measured them.
 
 Everything is told twice: *streamed*, where weights and state come from memory, and *cached*, where
-the last cache holds them. How much of each applies follows from what a step reads in all.
+the last cache holds them. How much of each applies, the streamed share, follows from what a step
+reads in all.
 
     product    start + n k (streamed or cached) + n output            tables over the tokens T
     attention  start + pairs, head elements, group elements, heads    for each position attended to
@@ -192,10 +193,11 @@ class KernelCosts:
     """All of it.
 
     Attributes:
-        cached_bytes: the working set of those measurements that count as cached.
+        streamed_shares: of working sets in bytes, which ascend, how much comes from memory each
+            time; all of it from the last one on.
     """
 
-    cached_bytes: int
+    streamed_shares: tuple[tuple[int, float], ...]
     products: tuple[ProductTable, ...]
     attention: tuple[AttentionCosts, ...]
     rows: tuple[RowCosts, ...]
@@ -208,6 +210,16 @@ class KernelCosts:
     def attend(self, kept: str) -> AttentionCosts | None:
         """The costs of a format of state; None: it was not measured."""
         return next((costs for costs in self.attention if costs.kept == kept), None)
+
+    def streamed_share(self, working_set_bytes: float) -> float:
+        """How much of a working set comes from memory each time, the rest from the last cache."""
+        below = self.streamed_shares[0]
+        for above in self.streamed_shares:
+            if working_set_bytes <= above[0]:
+                part = (working_set_bytes - below[0]) / max(above[0] - below[0], 1)
+                return below[1] + max(part, 0.0) * (above[1] - below[1])
+            below = above
+        return 1.0
 
     def row_phases(self, steps: str) -> RowCosts | None:
         """The costs of row phases in a kind of steps; None: they were not measured."""

@@ -87,6 +87,7 @@ class Machine:
                     f"{name} is {value}, where a number from 0 to {MOST:g} is expected",
                     remedy=AGAIN,
                 )
+        _check_shares(self.kernels.streamed_shares if self.kernels else ((1, 1.0),))
         if not (math.isfinite(self.noise) and 0 <= self.noise <= 10):
             raise MachineError(f"the noise is {self.noise}, no share of a time", remedy=AGAIN)
         check_price(self.usd_per_hour)
@@ -110,19 +111,9 @@ class Machine:
         return below[1]
 
     def streamed_share(self, working_set_bytes: float) -> float:
-        """How much of a working set comes from memory each time, the rest from the last cache.
-
-        By how its bandwidth lies between those of what is cached and what is not.
-        """
-        largest = self.read_gb_s[-1][0]
-        if self.kernels is None or working_set_bytes >= largest:
-            return 1.0
-        cached = 1 / self.bandwidth_gb_s(self.kernels.cached_bytes)
-        streamed = 1 / self.read_gb_s[-1][1]
-        if streamed <= cached:  # no cache that shows
-            return 1.0
-        here = 1 / self.bandwidth_gb_s(working_set_bytes)
-        return min(max((here - cached) / (streamed - cached), 0.0), 1.0)
+        """How much of a working set comes from memory each time, the rest from the last cache; all
+        of it where kernels were not measured."""
+        return self.kernels.streamed_share(working_set_bytes) if self.kernels else 1.0
 
 
 def check_price(usd_per_hour: float) -> None:
@@ -157,11 +148,20 @@ def check_watts(idle: float, busy: float) -> None:
         )
 
 
+def _check_shares(shares: tuple[tuple[int, float], ...]) -> None:
+    sizes, parts = ([pair[place] for pair in shares] for place in (0, 1))
+    if not sizes or sizes != sorted(set(sizes)) or sizes[0] <= 0:
+        raise MachineError("streamed_shares are not of ascending working sets", remedy=AGAIN)
+    if parts != sorted(parts) or not 0 <= parts[0] <= parts[-1] <= 1:
+        raise MachineError(
+            "streamed_shares are not ascending parts of working sets, from 0 to 1", remedy=AGAIN
+        )
+
+
 def _numbers(kernels: KernelCosts | None) -> Iterator[tuple[str, float]]:
     """Every number of the kernels' costs, with its name."""
     if kernels is None:
         return
-    yield "cached_bytes", kernels.cached_bytes
     for part in (*kernels.products, *kernels.attention, *kernels.rows, kernels.engine):
         for name, value in vars(part).items():
             for number in value if isinstance(value, tuple) else (value,):

@@ -23,13 +23,14 @@ from foreknown.machine.machine import AGAIN, Machine
 from foreknown.machine.reading import Table, Wrong, read_fields, read_value, require_known, shown
 
 T = TypeVar("T")
-FORMAT = 4
+FORMAT = 5
 MOST_BYTES = 1 << 20
 WEIGHTS = ("f32", "bf16", "int8/32", "int8/64", "int4/32", "int4/64")
 KEPT = ("f32", "bf16", "int8")
 """Formats of weights and of state that kernels read."""
 UNITS = {
     "read_gb_s": "working set in bytes, 1e9 bytes a second",
+    "streamed_shares": "working set in bytes, how much of it comes from memory each time",
     "f32_gflop_s": "1e9 operations a second in f32",
     "int8_gop_s": "1e9 operations a second of codes of 8 bits with codes of 4",
     "barrier_us": "microseconds until all threads have met",
@@ -40,6 +41,7 @@ UNITS = {
     "busy_watts": "drawn in a step",
     "usd_per_hour": "what the machine costs; 0 if nobody said",
 }
+PAIRS = ("read_gb_s", "streamed_shares")
 ENGINE = "beside a step's phases: scheduling, waking threads, choosing tokens"
 KERNELS = "what the generator's kernels take: *_us microseconds, *_ns nano-, *_ps picoseconds"
 PRODUCT = "for each number of tokens: a weight streamed from memory and cached, an output, a phase"
@@ -57,7 +59,8 @@ def machine_toml(machine: Machine) -> str:
             lines += _pair(name, value)
     if machine.kernels is not None:
         kernels = machine.kernels
-        lines += ["", f"# {KERNELS}", "[kernels]", f"cached_bytes = {kernels.cached_bytes}"]
+        lines += ["", f"# {KERNELS}", "[kernels]"]
+        lines += _pair("streamed_shares", kernels.streamed_shares)
         lines += ["", f"[kernels.engine]  # {ENGINE}"]
         lines += [f"{name} = {value:.4f}" for name, value in asdict(kernels.engine).items()]
         for title, text, parts in (
@@ -79,8 +82,8 @@ def machine_toml(machine: Machine) -> str:
 
 def _pair(name: str, value: object) -> list[str]:
     comment = f"  # {UNITS[name]}" if name in UNITS else ""
-    if name == "read_gb_s" and isinstance(value, tuple):
-        rows = [f"  [{size}, {speed:.3f}]," for size, speed in value]
+    if name in PAIRS and isinstance(value, tuple):
+        rows = [f"  [{size}, {number:.3f}]," for size, number in value]
         return [f"{name} = [{comment}", *rows, "]"]
     return [f"{name} = {_value(value)}{comment}"]
 

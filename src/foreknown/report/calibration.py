@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from foreknown.machine import KernelCosts
-from foreknown.machine.fit import fit_attention, fit_products, fit_rows
+from foreknown.machine.fit import fit_attention, fit_products, fit_rows, fit_shares
 from foreknown.machine.kernel_costs import STEPS
 from foreknown.machine.kernels import Attention, Product
 from foreknown.report.engine_probe import engine_costs
@@ -23,6 +23,8 @@ MEASURE_SECONDS = 21.0
 FEWEST_ROUNDS = 4
 MOST_TAKEN = 0.04
 """Share of the processors' time that others may have had; more, and the machine was not quiet."""
+STREAMED_BYTES = 256 << 20
+"""A working set of which no last cache holds anything that is found again."""
 TOUCHED_BYTES = 64 << 20
 
 
@@ -61,16 +63,19 @@ def fitted_costs(rounds: Rounds) -> KernelCosts:
     """Kernels' costs from what phases took, and the engine's beside a probe's program, which is
     measured now."""
     seen, program = list(rounds.seen()), rounds.probes[-1].program
-    cached_bytes = statistics.median(probe.plan.weights_bytes for probe in rounds.probes)
     threads = program.n_threads
     kernels = [kernel for one in seen for kernel in one.kernels]
     weights = dict.fromkeys(k.weights for k in kernels if isinstance(k, Product))
     kept = dict.fromkeys(k.kept for k in kernels if isinstance(k, Attention))
     steps = [kind for kind in STEPS if kind != "alone" or any(one.alone for one in seen)]
+    attention = [fit_attention(seen, one, threads) for one in kept]
+    cached_bytes = statistics.median(probe.plan.weights_bytes for probe in rounds.probes)
+    sets = list(rounds.seen_sets())
+    own = next(costs for costs in attention if costs.kept == sets[0].kernels[0].kept)
     return KernelCosts(
-        int(cached_bytes),
+        ((int(cached_bytes), 0.0), *fit_shares(sets, own, threads), (STREAMED_BYTES, 1.0)),
         tuple(fit_products(seen, one, threads) for one in weights),
-        tuple(fit_attention(seen, one, threads) for one in kept),
+        tuple(attention),
         tuple(fit_rows(seen, one, threads) for one in steps),
         engine_costs(program),
     )

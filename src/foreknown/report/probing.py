@@ -7,17 +7,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foreknown.artifact.sizes import program_sizes
 from foreknown.graph.batch import BLOCK_TOKENS, Batch
-from foreknown.machine.fit import Seen
+from foreknown.machine.fit import Seen, SeenSet
+from foreknown.machine.kernels import Attention
 from foreknown.plan.costs import phase_kernels
 from foreknown.plan.plan import Plan
 from foreknown.plan.price import StepShape, decode_shape, prompt_shape
-from foreknown.targets.cpu.probes import PROBES, VOCABULARY, Probe, probe_plan
+from foreknown.targets.cpu.probes import CONTEXT, PROBES, VOCABULARY, Probe, probe_plan
 from foreknown.targets.cpu.program import Program
 from foreknown.targets.cpu.source import Source, generate
 from foreknown.targets.cpu.toolchain import cached_shared_object, find_target
@@ -35,6 +37,9 @@ WARM_BYTES = 12 << 20
 """What a last cache surely holds, of all that a step reads."""
 SETTLING = 6
 """Steps until it does."""
+SETS = tuple(size << 20 for size in (12, 16, 20, 24, 28, 32, 40, 48, 64))
+"""Bytes that steps read again and again, a part of them from a last cache."""
+SET_BATCH = 5
 FLUSH_BYTES = 80 << 20
 WAKINGS = 8
 """Steps of no tokens, which read nothing, before a cold one: threads slept while caches were
@@ -101,6 +106,12 @@ class LoadedProbe:
     plan: Plan
     program: Program
 
+    @property
+    def attention(self) -> tuple[Attention, ...]:
+        """Its kernels that attend, of all phases."""
+        kernels = (k for p in self.plan.phases for k in phase_kernels(p, self.plan.constants))
+        return tuple(k for k in kernels if isinstance(k, Attention))
+
     def bytes_of(self, shape: StepShape) -> float:
         """What a step reads."""
         state = self.program.sizes.block_bytes / BLOCK_TOKENS
@@ -119,7 +130,7 @@ def build(probes: Sequence[Probe] = PROBES) -> list[tuple[Probe, Plan, Source]]:
 def load(made: Iterable[tuple[Probe, Plan, Source]], n_threads: int) -> list[LoadedProbe]:
     """Give probes their memory."""
     blocks = max(b * -(-c // BLOCK_TOKENS) for b in BATCHES for c in CONTEXTS)
-    blocks = max([blocks, *(b * -(-c // BLOCK_TOKENS) for b, c in LONG)])
+    blocks = max([blocks, *(b * -(-c // BLOCK_TOKENS) for b, c in (*LONG, (SET_BATCH, CONTEXT)))])
     loaded = []
     for probe, plan, generated in made:
         program = Program(
@@ -160,6 +171,9 @@ class Rounds:
     def __init__(self, probes: Sequence[LoadedProbe]) -> None:
         self.probes, self.steps = probes, probe_steps()
         self.samples: Samples = {}
+        self._keeper = max(probes, key=lambda probe: probe.program.sizes.block_bytes)
+        self._sets = _set_steps(self._keeper)
+        self._set_samples: list[list[int]] = [[] for _ in self._sets]
 
     def run(self) -> None:
         """One round."""
@@ -170,7 +184,8 @@ class Rounds:
         """The same in parts of some milliseconds, between which others may compute.
 
         Every step is first run after other memory was read. Then come those that the last cache
-        can hold, once it does: it takes what it is given only after a few steps.
+        can hold, once it does: it takes what it is given only after a few steps. In the end come
+        those that it can hold a part of, of the probe that keeps most.
         """
         for p, probe in enumerate(self.probes):
             program = probe.program
@@ -186,6 +201,13 @@ class Rounds:
                 if not step.is_long and probe.bytes_of(step.shape) <= WARM_BYTES:
                     program.step(step.batch)
                     self._take(p, s, program, step.batch, cold=False)
+            yield
+        program, phases = self._keeper.program, self._keeper.plan.phases
+        attends = [place for place, phase in enumerate(phases) if phase.kind == "attend"]
+        for step, samples in zip(self._sets, self._set_samples, strict=True):
+            for _ in range(SETTLING):
+                program.step(step.batch)
+            samples.append(int(program.timed_step(step.batch)[1][attends].sum()))
             yield
 
     def _take(self, p: int, s: int, program: Program, batch: Batch, *, cold: bool) -> None:
@@ -230,8 +252,31 @@ class Rounds:
                     float(one),
                 )
 
+    def seen_sets(self) -> Iterator[SeenSet]:
+        """What attention took in steps that a last cache can hold a part of."""
+        keeper = self._keeper
+        for step, samples in zip(self._sets, self._set_samples, strict=True):
+            yield SeenSet(
+                round(keeper.bytes_of(step.shape)),
+                keeper.attention,
+                step.shape.tokens,
+                step.shape.kept,
+                _middle_mean(np.asarray(samples)) / 1e9,
+            )
 
-def _middle_mean(times: NDArray[np.float64]) -> float:
+
+def _set_steps(probe: LoadedProbe) -> list[ProbeStep]:
+    """Decode steps that read so much, as far as the probe's context goes."""
+    position = probe.bytes_of(decode_shape(1, 1)) - probe.plan.weights_bytes
+    contexts = [int((size - probe.plan.weights_bytes) / position / SET_BATCH) for size in SETS]
+    return [
+        ProbeStep(decode_shape(SET_BATCH, context), _decode(SET_BATCH, context))
+        for context in contexts
+        if 0 < context <= CONTEXT
+    ]
+
+
+def _middle_mean(times: NDArray[Any]) -> float:
     left_out = int(TRIMMED * len(times))
     return float(np.sort(times)[left_out : len(times) - left_out].mean())
 
