@@ -11,10 +11,11 @@ import pytest
 from foreknown.machine.kernels import Attention, Product, Rows
 from foreknown.plan.costs import phase_cost, phase_kernels
 from foreknown.plan.price import StepCosts, StepPrice, decode_shape, prompt_shape
-from foreknown.report import engine_probe, probing
+from foreknown.report import engine_probe, probe_steps, probing
 from foreknown.report.calibration import first_touch_gb_s, fitted_costs, seconds_of_others
 from foreknown.report.engine_probe import engine_costs
-from foreknown.report.probing import NOTHING, WAKINGS, Rounds, build, load
+from foreknown.report.probe_steps import NOTHING
+from foreknown.report.probing import WAKINGS, Rounds, build, load
 from foreknown.targets.cpu.probes import Probe, ProbeLayer
 from tests.machine.random_machines import random_machine
 from tests.plan.test_price import Priced
@@ -26,11 +27,11 @@ SMALL = Probe("int8", 32, "f32", 64, (ProbeLayer(2, 2, 16, 96),))
 def rounds() -> Iterator[Rounds]:
     """Two rounds over a probe of one small layer, and few shapes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(probing, "BATCHES", (1, 2, 4))
-        patch.setattr(probing, "CONTEXTS", (9, 41))
-        patch.setattr(probing, "LONG", ((1, 200),))
-        patch.setattr(probing, "PROMPTS", (16, 40, 96))
-        patch.setattr(probing, "SETS", (1 << 19, 1 << 20, 3 << 19, 1 << 30))
+        patch.setattr(probe_steps, "BATCHES", (1, 2, 4))
+        patch.setattr(probe_steps, "CONTEXTS", (9, 41))
+        patch.setattr(probe_steps, "LONG", ((1, 200),))
+        patch.setattr(probe_steps, "PROMPTS", (16, 40, 96))
+        patch.setattr(probe_steps, "SETS", (1 << 19, 1 << 20, 3 << 19, 1 << 30))
         patch.setattr(probing, "FLUSH_BYTES", 1 << 20)
         patch.setattr(engine_probe, "BATCHES", (1, 2))
         patch.setattr(engine_probe, "PROMPTS", (16, 96))

@@ -18,28 +18,18 @@ from foreknown.machine.fit import Seen, SeenSet
 from foreknown.machine.kernels import Attention
 from foreknown.plan.costs import phase_kernels
 from foreknown.plan.plan import Plan
-from foreknown.plan.price import StepShape, decode_shape, prompt_shape
-from foreknown.targets.cpu.probes import CONTEXT, PROBES, VOCABULARY, Probe, probe_plan
+from foreknown.plan.price import StepShape
+from foreknown.report.probe_steps import NOTHING, most_blocks, probe_steps, set_steps
+from foreknown.targets.cpu.probes import PROBES, Probe, probe_plan
 from foreknown.targets.cpu.program import Program
 from foreknown.targets.cpu.source import Source, generate
 from foreknown.targets.cpu.toolchain import cached_shared_object, find_target
 from foreknown.targets.cpu.tools import flush
 
-PROMPTS = (16, 32, 64, 128, 256, 512)
-"""Tokens of prompts."""
-BATCHES = (1, 2, 3, 4, 5, 6, 8, 9, 12, 16, 17)
-CONTEXTS = (41, 713)
-LONG = ((1, 2505), (4, 1993))
-"""(batch, context) of decode steps beside those of all batches in both contexts."""
-LONG_TOKENS = 96
-"""Steps of so many tokens compute; they are run cold only."""
 WARM_BYTES = 12 << 20
 """What a last cache surely holds, of all that a step reads."""
 SETTLING = 6
 """Steps until it does."""
-SETS = tuple(size << 20 for size in (12, 16, 20, 24, 28, 32, 40, 48, 64))
-"""Bytes that steps read again and again, a part of them from a last cache."""
-SET_BATCH = 5
 FLUSH_BYTES = 80 << 20
 WAKINGS = 8
 """Steps of no tokens, which read nothing, before a cold one: threads slept while caches were
@@ -51,60 +41,17 @@ FILL = 0x3C
 
 
 @dataclass(frozen=True)
-class ProbeStep:
-    """One shape of a step."""
-
-    shape: StepShape
-    batch: Batch
-
-    @property
-    def is_long(self) -> bool:
-        """Whether it computes so much that where its weights come from does not matter."""
-        return self.shape.tokens >= LONG_TOKENS
-
-
-def probe_steps() -> list[ProbeStep]:
-    """Every shape that is measured."""
-    pairs = [(b, c) for b in BATCHES for c in CONTEXTS]
-    steps = [ProbeStep(decode_shape(b, c), _decode(b, c)) for b, c in (*pairs, *LONG)]
-    return steps + [ProbeStep(prompt_shape(0, n, 1), _prompt(n)) for n in PROMPTS]
-
-
-def _decode(batch: int, context: int) -> Batch:
-    blocks = -(-context // BLOCK_TOKENS)
-    order = np.random.default_rng(batch).permutation(batch * blocks)  # blocks lie anywhere
-    return Batch(
-        tokens=np.arange(batch, dtype=np.int32) * 97 % VOCABULARY,
-        positions=np.full(batch, context - 1, np.int32),
-        sequence=np.arange(batch, dtype=np.int32),
-        block_tables=order.astype(np.int32).reshape(batch, blocks),
-        rows=np.arange(batch, dtype=np.int32),
-    )
-
-
-def _prompt(n_tokens: int) -> Batch:
-    blocks = -(-n_tokens // BLOCK_TOKENS)
-    return Batch(
-        tokens=np.arange(n_tokens, dtype=np.int32) * 97 % VOCABULARY,
-        positions=np.arange(n_tokens, dtype=np.int32),
-        sequence=np.zeros(n_tokens, np.int32),
-        block_tables=np.arange(blocks, dtype=np.int32)[None],
-        rows=np.asarray([n_tokens - 1], np.int32),
-    )
-
-
-_NO_IDS = np.zeros(0, np.int32)
-NOTHING = Batch(_NO_IDS, _NO_IDS, _NO_IDS, np.zeros((0, 0), np.int32), _NO_IDS)
-"""No tokens."""
-
-
-@dataclass(frozen=True)
 class LoadedProbe:
     """A probe that can run."""
 
     probe: Probe
     plan: Plan
     program: Program
+
+    @property
+    def position_bytes(self) -> float:
+        """Of a position's state."""
+        return self.program.sizes.block_bytes / BLOCK_TOKENS
 
     @property
     def attention(self) -> tuple[Attention, ...]:
@@ -114,8 +61,7 @@ class LoadedProbe:
 
     def bytes_of(self, shape: StepShape) -> float:
         """What a step reads."""
-        state = self.program.sizes.block_bytes / BLOCK_TOKENS
-        return self.plan.weights_bytes + state * shape.kept
+        return self.plan.weights_bytes + self.position_bytes * shape.kept
 
 
 def build(probes: Sequence[Probe] = PROBES) -> list[tuple[Probe, Plan, Source]]:
@@ -129,15 +75,13 @@ def build(probes: Sequence[Probe] = PROBES) -> list[tuple[Probe, Plan, Source]]:
 
 def load(made: Iterable[tuple[Probe, Plan, Source]], n_threads: int) -> list[LoadedProbe]:
     """Give probes their memory."""
-    blocks = max(b * -(-c // BLOCK_TOKENS) for b in BATCHES for c in CONTEXTS)
-    blocks = max([blocks, *(b * -(-c // BLOCK_TOKENS) for b, c in (*LONG, (SET_BATCH, CONTEXT)))])
     loaded = []
     for probe, plan, generated in made:
         program = Program(
             cached_shared_object(generated.text, find_target("host")),
             _weights(plan.weights_bytes),
             program_sizes(plan, generated),
-            n_blocks=blocks,
+            n_blocks=most_blocks(),
             n_threads=n_threads,
         )
         program.fill_state(0.01)
@@ -172,7 +116,8 @@ class Rounds:
         self.probes, self.steps = probes, probe_steps()
         self.samples: Samples = {}
         self._keeper = max(probes, key=lambda probe: probe.program.sizes.block_bytes)
-        self._sets = _set_steps(self._keeper)
+        plan, position = self._keeper.plan, self._keeper.position_bytes
+        self._sets = set_steps(plan.weights_bytes, position)
         self._set_samples: list[list[int]] = [[] for _ in self._sets]
 
     def run(self) -> None:
@@ -263,17 +208,6 @@ class Rounds:
                 step.shape.kept,
                 _middle_mean(np.asarray(samples)) / 1e9,
             )
-
-
-def _set_steps(probe: LoadedProbe) -> list[ProbeStep]:
-    """Decode steps that read so much, as far as the probe's context goes."""
-    position = probe.bytes_of(decode_shape(1, 1)) - probe.plan.weights_bytes
-    contexts = [int((size - probe.plan.weights_bytes) / position / SET_BATCH) for size in SETS]
-    return [
-        ProbeStep(decode_shape(SET_BATCH, context), _decode(SET_BATCH, context))
-        for context in contexts
-        if 0 < context <= CONTEXT
-    ]
 
 
 def _middle_mean(times: NDArray[Any]) -> float:
