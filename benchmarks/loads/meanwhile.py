@@ -9,8 +9,8 @@ which know nothing of the models.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
-from itertools import chain, count
 
 from foreknown.machine import Machine
 from foreknown.report.calibration import fitted_costs
@@ -25,7 +25,13 @@ class Meanwhile:
 
     def __init__(self, threads: int) -> None:
         self._rounds = Rounds(load(build(), threads))
-        self._turns = chain.from_iterable(self._rounds.turns() for _ in count())
+        self._n_rounds = 0
+        self._turns = self._endless()
+
+    def _endless(self) -> Iterator[None]:
+        while True:
+            yield from self._rounds.turns()
+            self._n_rounds += 1
 
     def turns(self, number: int) -> None:
         """So many steps of probes."""
@@ -40,7 +46,10 @@ class Meanwhile:
         time.sleep(max(left_ns, 0) / 1e9)
 
     def calibrated(self, machine: Machine) -> Machine:
-        """The machine as it was meanwhile. The probes have ended."""
+        """The machine as it was meanwhile, by one round at least: a first one is ended now. The
+        probes have ended."""
+        while not self._n_rounds:
+            next(self._turns)
         found = replace(machine, kernels=fitted_costs(self._rounds), noise=self._rounds.noise())
         self._rounds.close()
         return found
