@@ -75,13 +75,13 @@ def build(probes: Sequence[Probe] = PROBES) -> list[tuple[Probe, Plan, Source]]:
 
 def load(made: Iterable[tuple[Probe, Plan, Source]], n_threads: int) -> list[LoadedProbe]:
     """Give probes their memory."""
-    loaded = []
+    n_blocks, loaded = most_blocks(), []
     for probe, plan, generated in made:
         program = Program(
             cached_shared_object(generated.text, find_target("host")),
             _weights(plan.weights_bytes),
             program_sizes(plan, generated),
-            n_blocks=most_blocks(),
+            n_blocks=n_blocks,
             n_threads=n_threads,
         )
         program.fill_state(0.01)
@@ -116,8 +116,7 @@ class Rounds:
         self.probes, self.steps = probes, probe_steps()
         self.samples: Samples = {}
         self._keeper = max(probes, key=lambda probe: probe.program.sizes.block_bytes)
-        plan, position = self._keeper.plan, self._keeper.position_bytes
-        self._sets = set_steps(plan.weights_bytes, position)
+        self._sets = set_steps(self._keeper.plan.weights_bytes, self._keeper.position_bytes)
         self._set_samples: list[list[int]] = [[] for _ in self._sets]
 
     def run(self) -> None:
