@@ -28,8 +28,8 @@ def random_kernels(seed: int) -> KernelCosts:
         tokens = (1, 2, 5, 16, 64, 512)
         cached = [round(t * chance.uniform(1, 3), 4) for t in tokens]
         streamed = [round(c + cost(50), 4) for c in cached]
-        output, start = [cost(9) for _ in tokens], [cost(5) for _ in tokens]
-        return ProductTable(weights, tokens, *map(tuple, (streamed, cached, output, start)))
+        rest = [[cost(most) for _ in tokens] for most in (9, 5, 4)]
+        return ProductTable(weights, tokens, *map(tuple, (streamed, cached, *rest)))
 
     def attention(kept: str) -> AttentionCosts:
         cached = cost(30)

@@ -57,7 +57,7 @@ def test_products(threads: int) -> None:
                 seen.append(Seen((product,), tokens, False, 0.0, 0.0, cold, took))
     found = fit_products(seen, "int8/32", threads)
     assert found.tokens == table.tokens
-    for column in ("streamed_ps", "cached_ps", "output_ns", "start_us"):
+    for column in ("streamed_ps", "cached_ps", "output_ns", "start_us", "cold_us"):
         assert getattr(found, column) == pytest.approx(getattr(table, column), rel=0.02, abs=0.05)
 
 
@@ -69,6 +69,25 @@ def test_where_nothing_was_cached_all_costs_the_same() -> None:
     ]
     found = fit_products(seen, "f32", 2)
     assert found.cached_ps == found.streamed_ps
+    assert found.cold_us == (0.0, 0.0)
+
+
+def test_a_cold_start_takes_as_much_more_with_tokens_that_were_run_cold_only() -> None:
+    table = random_kernels(4).product("int4/32")
+    assert table is not None
+    seen = []
+    for tokens in (16, 64, 512):
+        for n, k in ((320, 96), (1000, 640), (64, 2000), (4096, 512), (700, 1536)):
+            product = Product("int4/32", n, k)
+            line = table.line(product, tokens, 2)
+            same = table.cold_us[table.tokens.index(64)] - table.cold_us[table.tokens.index(tokens)]
+            cold_s = line.streamed + (same * 1e-6 if tokens == 512 else 0.0)
+            seen.append(Seen((product,), tokens, False, 0.0, 0.0, True, cold_s))
+            if tokens < 512:
+                seen.append(Seen((product,), tokens, False, 0.0, 0.0, False, line.cached))
+    found = fit_products(seen, "int4/32", 2)
+    assert found.cold_us[2] == found.cold_us[1] == pytest.approx(table.cold_us[4], rel=0.02)
+    assert found.start_us[2] == pytest.approx(table.start_us[5], rel=0.02, abs=0.05)
 
 
 @pytest.mark.parametrize("seed", range(3))

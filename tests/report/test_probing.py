@@ -30,6 +30,7 @@ def rounds() -> Iterator[Rounds]:
         patch.setattr(probe_steps, "BATCHES", (1, 2, 4))
         patch.setattr(probe_steps, "CONTEXTS", (9, 41))
         patch.setattr(probe_steps, "LONG", ((1, 200),))
+        patch.setattr(probe_steps, "LONG_TOKENS", 96)
         patch.setattr(probe_steps, "PROMPTS", (16, 40, 96))
         patch.setattr(probe_steps, "SETS", (1 << 19, 1 << 20, 3 << 19, 1 << 30))
         patch.setattr(probing, "FLUSH_BYTES", 1 << 20)

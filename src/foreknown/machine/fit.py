@@ -121,27 +121,33 @@ def fitted(features: Sequence[Sequence[float]], seconds: Sequence[float]) -> Arr
 
 
 def fit_products(seen: Sequence[Seen], weights: str, threads: int) -> ProductTable:
-    """A format's table, over all tokens that were measured."""
+    """A format's table, over all tokens that were measured. Where all was cold, what a start takes
+    more is taken to be that of the most tokens that were run both ways."""
     own = [
         (one, kernel)
         for one in seen
         for kernel in one.kernels
         if isinstance(kernel, Product) and kernel.weights == weights and len(one.kernels) == 1
     ]
-    columns = []
+    columns, cold_s = [], 0.0
     tokens = sorted({one.tokens for one, _ in own})
     for count in tokens:
         here = [(one, kernel) for one, kernel in own if one.tokens == count]
-        features = []
+        both = len({one.cold for one, _ in here}) == 2
+        features, seconds = [], []
         for one, kernel in here:
             outputs = padded_outputs(kernel, threads)
             size = outputs * kernel.width
-            features.append([size * one.cold, size * (not one.cold), outputs, 1.0])
-        found = fitted(features, [one.seconds for one, _ in here])
-        if all(one.cold for one, _ in here):
-            found[1] = found[0]
+            cold = float(one.cold)
+            features.append([size * cold, size * (1 - cold), outputs, 1.0, cold * both])
+            seconds.append(one.seconds if both else max(one.seconds - cold_s, one.seconds / 2))
+        found = fitted(features, seconds)
+        if both:
+            cold_s = float(found[-1])
+        else:
+            found[1], found[-1] = found[0], cold_s
         columns.append(found)
-    streamed, cached, output, start = np.stack(columns).T
+    streamed, cached, output, start, more = np.stack(columns).T
     return ProductTable(
         weights,
         tuple(tokens),
@@ -149,6 +155,7 @@ def fit_products(seen: Sequence[Seen], weights: str, threads: int) -> ProductTab
         _column(cached, 1e12),
         _column(output, 1e9),
         _column(start, 1e6),
+        _column(more, 1e6),
     )
 
 

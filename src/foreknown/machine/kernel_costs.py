@@ -4,7 +4,8 @@ Everything is told twice: *streamed*, where weights and state come from memory, 
 the last cache holds them. How much of each applies, the streamed share, follows from what a step
 reads in all.
 
-    product    start + n k (streamed or cached) + n output            tables over the tokens T
+    product    start (streamed or cached) + n k (streamed or cached)  tables over the tokens T
+                     + n output
     attention  start + pairs, head elements, group elements, heads    for each position attended to
                      + bytes (streamed or cached)                     for each position kept
     rows       start + rows on a thread (row + sum over kinds of elements x what one takes)
@@ -57,6 +58,7 @@ class ProductTable:
         cached_ps: the same where the last cache holds them.
         output_ns: nanoseconds for each output.
         start_us: microseconds of a phase, its meeting among them.
+        cold_us: what it takes more where its weights come from memory.
     """
 
     weights: str
@@ -65,35 +67,38 @@ class ProductTable:
     cached_ps: tuple[float, ...]
     output_ns: tuple[float, ...]
     start_us: tuple[float, ...]
+    cold_us: tuple[float, ...]
 
-    def at(self, tokens: float) -> tuple[float, float, float, float]:
-        """Seconds: for each weight streamed and cached, each output, and the phase's start."""
-        columns = (self.streamed_ps, self.cached_ps, self.output_ns, self.start_us)
+    def at(self, tokens: float) -> tuple[float, float, float, float, float]:
+        """Seconds: for each weight streamed and cached, each output, the phase's start, and what
+        that takes more where weights come from memory."""
+        columns = (self.streamed_ps, self.cached_ps, self.output_ns, self.start_us, self.cold_us)
         place = min(max(bisect_left(self.tokens, tokens), 1), len(self.tokens) - 1)
         low, high = self.tokens[place - 1], self.tokens[place]
         part = max((tokens - low) / (high - low), 0.0)
         values = [c[place - 1] + part * (c[place] - c[place - 1]) for c in columns]
-        return values[0] * 1e-12, values[1] * 1e-12, values[2] * 1e-9, values[3] * 1e-6
+        streamed, cached, output, start, cold = values
+        return streamed * 1e-12, cached * 1e-12, output * 1e-9, start * 1e-6, cold * 1e-6
 
     def line(self, product: Product, rows: int, threads: int) -> Line:
         """A product of so many rows of a step."""
         if product.experts:
             return self._experts(product, rows, threads)
-        streamed, cached, output, start = self.at(rows * product.lead)
+        streamed, cached, output, start, cold = self.at(rows * product.lead)
         outputs = padded_outputs(product, threads)
         rest = outputs * output + start
         weights = outputs * product.width
-        return Line(weights * streamed + rest, weights * cached + rest)
+        return Line(weights * streamed + rest + cold, weights * cached + rest)
 
     def _experts(self, product: Product, rows: int, threads: int) -> Line:
         """Rows meet their experts one by one; those who share an expert share its bytes."""
-        streamed, cached, output, start = self.at(1)
+        streamed, cached, output, start, cold = self.at(1)
         times = rows * product.chosen
         distinct = product.experts * (1 - (1 - product.chosen / product.experts) ** rows)
         outputs = padded_outputs(product, threads)
         weights = outputs * product.width
         base = times * (weights * cached + outputs * output) + start
-        return Line(base + distinct * weights * max(streamed - cached, 0.0), base)
+        return Line(base + distinct * weights * max(streamed - cached, 0.0) + cold, base)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ BATCHES = (1, 2, 3, 4, 5, 6, 8, 9, 12, 16, 17)
 CONTEXTS = (41, 713)
 LONG = ((1, 2505), (4, 1993))
 """(batch, context) of decode steps beside those of all batches in both contexts."""
-LONG_TOKENS = 96
+LONG_TOKENS = 192
 """Steps of so many tokens compute; they are run cold only."""
 SETS = tuple(size << 20 for size in (12, 16, 20, 24, 28, 32, 40, 48, 64))
 """Bytes that steps read again and again, a part of them from a last cache."""

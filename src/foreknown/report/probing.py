@@ -26,8 +26,9 @@ from foreknown.targets.cpu.source import Source, generate
 from foreknown.targets.cpu.toolchain import cached_shared_object, find_target
 from foreknown.targets.cpu.tools import flush
 
-WARM_BYTES = 12 << 20
-"""What a last cache surely holds, of all that a step reads."""
+WARM_BYTES = 14 << 20
+"""What a last cache surely holds, of all that a step may read: of tables of positions, up to 4 MB,
+it reads hardly anything."""
 SETTLING = 6
 """Steps until it does."""
 FLUSH_BYTES = 80 << 20

@@ -2,7 +2,8 @@
 
 They go through the same passes, planner and generator as any model, so what is measured is what
 will run. A probe has the size that lets a machine hold it in its third-level cache, or read it
-from memory when something else was read before.
+from memory when something else was read before. Its first layer has the largest matrices, the
+others' are narrow: what a product takes for its weights, its outputs and its start is told apart.
 
     layer "norm"    root-mean-square norm, rotated queries and keys, gated activation
     layer "centred" norm of mean and variance, biases, plain activation
@@ -80,29 +81,29 @@ PROBES = (
         ),
     ),
     Probe(
-        *("int8", 32, "f32", 512),
+        *("int8", 32, "f32", 896),
         (
-            ProbeLayer(12, 3, 64, 1120),
-            ProbeLayer(6, 3, 64, 992),
-            ProbeLayer(4, 2, 128, 800, gated=False),
+            ProbeLayer(12, 3, 64, 1024),
+            ProbeLayer(6, 3, 64, 128),
+            ProbeLayer(4, 2, 128, 64, gated=False),
         ),
     ),
     Probe(
-        *("int8", 64, "bf16", 448),
-        (ProbeLayer(16, 2, 64, 1216), ProbeLayer(6, 3, 64, 1088), ProbeLayer(8, 2, 128, 832)),
+        *("int8", 64, "bf16", 768),
+        (ProbeLayer(16, 2, 64, 704), ProbeLayer(6, 3, 64, 128), ProbeLayer(8, 2, 128, 128)),
     ),
     Probe(
-        *("int4", 32, "int8", 704),
+        *("int4", 32, "int8", 1280),
         (
-            ProbeLayer(12, 3, 64, 1600),
-            ProbeLayer(5, 5, 64, 1312),
-            ProbeLayer(16, 2, 64, 1056, gated=False),
-            ProbeLayer(6, 2, 64, 1120),
+            ProbeLayer(12, 3, 64, 1536),
+            ProbeLayer(5, 5, 64, 256),
+            ProbeLayer(16, 2, 64, 160, gated=False),
+            ProbeLayer(6, 2, 64, 96),
         ),
     ),
     Probe(
-        *("int4", 64, "int8", 640),
-        (ProbeLayer(8, 4, 64, 1728), ProbeLayer(8, 2, 128, 1408), ProbeLayer(12, 2, 64, 1216)),
+        *("int4", 64, "int8", 1280),
+        (ProbeLayer(8, 4, 64, 1280), ProbeLayer(8, 2, 128, 128), ProbeLayer(12, 2, 64, 192)),
     ),
 )
 
