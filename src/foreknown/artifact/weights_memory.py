@@ -31,7 +31,7 @@ def read_weights(path: Path, size: int, n_threads: int) -> NDArray[np.uint8]:
         ArtifactError: the file is missing, cannot be read or has another size.
         DoesNotFit: the memory could not be had.
     """
-    weights = _memory(size)
+    weights = large_pages(size)
     try:
         with path.open("rb") as file:
             found = os.fstat(file.fileno()).st_size
@@ -49,10 +49,16 @@ def read_weights(path: Path, size: int, n_threads: int) -> NDArray[np.uint8]:
     return weights
 
 
-def _memory(size: int) -> NDArray[np.uint8]:
+def large_pages(size: int) -> NDArray[np.uint8]:
+    """Memory for uint8[size], zero, in large pages to its last byte if the system has them.
+
+    Raises:
+        DoesNotFit: it could not be had.
+    """
+    n_pages = -(-max(size, 1) // LARGE_PAGE_BYTES) + 1  # one more, for where they begin
     try:
         private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS  # shared memory has no large pages
-        whole = mmap.mmap(-1, max(size, 1) + LARGE_PAGE_BYTES, flags=private)
+        whole = mmap.mmap(-1, n_pages * LARGE_PAGE_BYTES, flags=private)
     except (OSError, ValueError) as error:
         raise DoesNotFit(
             f"{size >> 20} MiB of weights could not be had: {error}",

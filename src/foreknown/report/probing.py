@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foreknown.artifact.sizes import program_sizes
+from foreknown.artifact.weights_memory import large_pages
 from foreknown.graph.batch import BLOCK_TOKENS, Batch
 from foreknown.machine.fit import Seen, SeenSet
 from foreknown.machine.kernels import Attention
@@ -78,9 +77,11 @@ def load(made: Iterable[tuple[Probe, Plan, Source]], n_threads: int) -> list[Loa
     """Give probes their memory."""
     n_blocks, loaded = most_blocks(), []
     for probe, plan, generated in made:
+        weights = large_pages(plan.weights_bytes)
+        weights.fill(FILL)
         program = Program(
             cached_shared_object(generated.text, find_target("host")),
-            _weights(plan.weights_bytes),
+            weights,
             program_sizes(plan, generated),
             n_blocks=n_blocks,
             n_threads=n_threads,
@@ -88,18 +89,6 @@ def load(made: Iterable[tuple[Probe, Plan, Source]], n_threads: int) -> list[Loa
         program.fill_state(0.01)
         loaded.append(LoadedProbe(probe, plan, program))
     return loaded
-
-
-def _weights(size: int) -> NDArray[np.uint8]:
-    """Large pages, as models' weights lie in."""
-    whole = mmap.mmap(-1, size + (2 << 20), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    with suppress(OSError, AttributeError):
-        whole.madvise(mmap.MADV_HUGEPAGE)
-    memory = np.frombuffer(whole, np.uint8)
-    start = -memory.ctypes.data % (2 << 20)
-    weights = memory[start : start + size]
-    weights.fill(FILL)
-    return weights
 
 
 Samples = dict[tuple[int, int, bool], list[NDArray[np.int64]]]
