@@ -45,7 +45,7 @@ def random_kernels(seed: int) -> KernelCosts:
             RowCosts(kind, cost(2), cost(1), cost(50), tuple(cost(900) for _ in ROW_KINDS))
             for kind in STEPS
         ),
-        EngineCosts(cost(80), cost(10), cost(1), cost(300), cost(200)),
+        EngineCosts(cost(80), cost(10), cost(1), cost(300), cost(200), cost(90), cost(150)),
     )
 
 

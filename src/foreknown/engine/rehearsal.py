@@ -84,11 +84,28 @@ class Rehearsal:
     n_steps: int
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """What a request takes beside its steps, in seconds.
+
+    Attributes:
+        request_s: to take it in and begin it.
+        idle_s: more, if nothing runs when it comes.
+    """
+
+    request_s: float = 0.0
+    idle_s: float = 0.0
+
+
+AT_ONCE = Beginning()
+
+
 def rehearse(
     arrivals: Iterable[Arrival],
     capacity: Capacity,
     price: Price,
     *,
+    beginning: Beginning = AT_ONCE,
     margin: float = 0.0,
     progress: Callable[[int], None] = lambda n_arrived: None,
 ) -> Rehearsal:
@@ -96,13 +113,14 @@ def rehearse(
 
     Args:
         arrivals: by time.
+        beginning: what each takes beside its steps.
         margin: share that promises add to what is forecast.
         progress: told how many have come.
 
     Raises:
         DoesNotFit: a request is longer than the context or than all blocks.
     """
-    traffic = Traffic(capacity, price, margin)
+    traffic = Traffic(capacity, price, beginning, margin)
     for number, arrival in enumerate(arrivals):
         _require_fit(number, arrival, capacity)
         traffic.take(number, arrival)
@@ -114,10 +132,17 @@ class Traffic:
     """An engine on the virtual clock, and what came to it.
 
     Args:
+        beginning: what each takes beside its steps.
         margin: share that promises add to what is forecast.
     """
 
-    def __init__(self, capacity: Capacity, price: Price, margin: float = 0.0) -> None:
+    def __init__(
+        self,
+        capacity: Capacity,
+        price: Price,
+        beginning: Beginning = AT_ONCE,
+        margin: float = 0.0,
+    ) -> None:
         chunking = Chunking(StepTimes(told_by(price), capacity.context / 2))
         blocks = PrefixCount(capacity.n_blocks, tails=capacity.tails)
         self._scheduler = Scheduler[Rehearsed](
@@ -128,6 +153,7 @@ class Traffic:
             step_seconds=price.seconds,
         )
         self._engine = VirtualEngine(self._scheduler, blocks, price.seconds)
+        self._beginning = beginning
         self._terms = (capacity, price.seconds, chunking, Drift.told(margin))
         self._book: PromiseBook | None = None
         self._asked_ns = 0
@@ -135,7 +161,7 @@ class Traffic:
 
     def take(self, number: int, arrival: Arrival) -> None:
         """A request comes."""
-        self._engine.run(arrival.time_ns)
+        self._come(arrival)
         one = _rehearsed(number, arrival)
         if arrival.objective is not None:
             self._asked_ns = arrival.time_ns
@@ -150,7 +176,7 @@ class Traffic:
 
     def draw(self, arrival: Arrival, n_samples: int) -> None:
         """Samples of one prompt come, of which the first computes it."""
-        self._engine.run(arrival.time_ns)
+        self._come(arrival)
         n_came = len(self._came)
         first, *others = (_rehearsed(n_came + place, arrival) for place in range(n_samples))
         self._came += [(arrival, one) for one in (first, *others)]
@@ -166,6 +192,12 @@ class Traffic:
         outcomes = tuple(_outcome(arrival, one) for arrival, one in self._came)
         end_ns = max((outcome.last_ns for outcome in outcomes), default=0)
         return Rehearsal(outcomes, self._engine.busy_ns, end_ns, self._engine.n_steps)
+
+    def _come(self, arrival: Arrival) -> None:
+        """Run until somebody comes, and take in what that is."""
+        self._engine.run(arrival.time_ns)
+        begins = self._beginning
+        self._engine.spend(begins.request_s + begins.idle_s * (not self._engine.has_work))
 
     def _promises(self) -> PromiseBook:
         """The book, from the first promise on. It and the engine know each other, and what is so

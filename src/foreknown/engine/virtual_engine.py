@@ -64,6 +64,12 @@ class VirtualEngine:
         """Whether anybody runs or waits."""
         return bool(self.scheduler.running or self.scheduler.waiting)
 
+    def spend(self, seconds: float) -> None:
+        """Be busy with something else than a step."""
+        spent_ns = round(seconds * 1e9)
+        self.now_ns += spent_ns
+        self.busy_ns += spent_ns
+
     def ends_by(self, until_ns: int) -> bool:
         """Take steps as long as there is work, to the end of the step at a time at most; whether
         none was left then.

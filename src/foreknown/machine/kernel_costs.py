@@ -169,7 +169,8 @@ class RowCosts:
 
 @dataclass(frozen=True)
 class EngineCosts:
-    """What a step takes beside its phases: scheduling, waking threads, sampling.
+    """What a step takes beside its phases: scheduling, waking threads, sampling; and what requests
+    take beside their steps.
 
     Attributes:
         step_us: microseconds of a step.
@@ -177,6 +178,8 @@ class EngineCosts:
         token_us: for each token.
         prompt_us: if it has tokens of prompts.
         logit_ps: picoseconds for each logit, to choose a token.
+        request_us: microseconds of a request: to take it in, and to begin it.
+        idle_us: if nothing ran when it came, so threads slept.
     """
 
     step_us: float = 0.0
@@ -184,6 +187,8 @@ class EngineCosts:
     token_us: float = 0.0
     prompt_us: float = 0.0
     logit_ps: float = 0.0
+    request_us: float = 0.0
+    idle_us: float = 0.0
 
     def seconds(self, tokens: int, rows: int, vocabulary: int) -> float:
         """Of a step."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import statistics
 import time
-from typing import Any, cast
+from collections.abc import Iterable, Iterator, Sequence
+from operator import mul
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +25,36 @@ from foreknown.targets.cpu.program import Program
 
 STAGES = 4
 BATCHES = (1, 4, 8, 16)
-PROMPTS = (16, 128, 480)
-"""Tokens of prompts, one alone each."""
+PROMPTS = (16, 128, 1280)
+"""Tokens of prompts, one alone each; the longest takes several steps."""
+LATER, DECODING = 128, (1, 3, 8)
+"""Tokens of a prompt that comes when so many decode, and is computed beside them in small parts."""
 OUTPUT_TOKENS = 33
 SAMPLED_LOGITS, SAMPLED_ROWS, SAMPLINGS = 1 << 17, 4, 9
+LEAST_S = 1e-6
 GREEDY = SamplingParams(temperature=0.0, ignore_eos=True, max_tokens=OUTPUT_TOKENS)
+
+
+class _Load(NamedTuple):
+    """Tokens of prompts that come at once, and of one that comes after a step; 0: none does."""
+
+    prompts: tuple[int, ...]
+    later: int = 0
+
+
+class _Kind(NamedTuple):
+    """What a step's costs depend on, beside the program.
+
+    Attributes:
+        tokens, rows: of the step.
+        begun: requests that came just before it.
+        was_idle: whether nothing had run.
+    """
+
+    tokens: int
+    rows: int
+    begun: int
+    was_idle: bool
 
 
 class _Watched:
@@ -48,53 +75,77 @@ class _Watched:
 
 
 def engine_costs(program: Program, rounds: int = 3) -> EngineCosts:
-    """What a step takes beside its phases, by its rows and tokens.
+    """What a step takes beside its phases, by its rows and tokens, and a request beside its steps.
 
     Args:
         program: of a probe. Its steps take from the caches what Python had there, as a model's do:
             beside a program that does nothing the engine is twice as fast.
     """
-    beside: dict[_Size, list[float]] = {}
-    waking: dict[_Size, list[float]] = {}
+    beside: dict[_Kind, list[float]] = {}
+    waking: dict[_Kind, list[float]] = {}
     with idle_program(program.n_threads, STAGES) as idle:
         logit = logit_seconds(idle)
         for number in range(rounds):
-            for prompts in (*([16] * batch for batch in BATCHES), *([n] for n in PROMPTS)):
-                for size, outside, _ in _steps(program, prompts, number):
-                    beside.setdefault(size, []).append(outside)
-                for size, _, inside in _steps(idle, prompts, number):
-                    waking.setdefault(size, []).append(inside)
+            for load in _loads():
+                for kind, outside, _ in _steps(program, load, number):
+                    beside.setdefault(kind, []).append(outside)
+                for kind, _, inside in _steps(idle, load, number):
+                    waking.setdefault(kind, []).append(inside)
     chosen = logit * program.vocab_size
-    sizes = {
-        size: statistics.median(times) + statistics.median(waking[size])
-        for size, times in beside.items()
-        if size in waking
+    took = {
+        kind: statistics.median(times) + statistics.median(waking[kind]) - chosen * kind.rows
+        for kind, times in beside.items()
+        if kind in waking
     }
-    features = [[1.0, rows, tokens, float(tokens > rows)] for tokens, rows in sizes]
-    rest = [max(s - chosen * rows, 1e-6) for (_, rows), s in sizes.items()]
-    step, row, token, prompt = (round(float(x) * 1e6, 4) for x in fitted(features, rest))
-    return EngineCosts(step, row, token, prompt, round(logit * 1e12, 4))
+    steady = {kind: seconds for kind, seconds in took.items() if not kind.begun}
+    costs = _fitted(map(_features, steady), steady.values())
+    begins = {
+        kind: seconds - sum(map(mul, costs, _features(kind)))
+        for kind, seconds in took.items()
+        if kind.begun
+    }
+    requests = _fitted(([kind.begun, kind.was_idle] for kind in begins), begins.values())
+    step, row, token, prompt, request, from_idle = (1e6 * cost for cost in (*costs, *requests))
+    found = (step, row, token, prompt, 1e12 * logit, request, from_idle)
+    return EngineCosts(*(round(cost, 4) for cost in found))
 
 
-_Size = tuple[int, int]
-"""Tokens and rows of a step."""
+def _features(kind: _Kind) -> list[float]:
+    return [1.0, kind.rows, kind.tokens, kind.tokens > kind.rows]
 
 
-def _steps(program: Program, prompts: list[int], seed: int) -> list[tuple[_Size, float, float]]:
-    """An engine's steps: their sizes, and the seconds outside the program and inside."""
+def _fitted(features: Iterable[Sequence[float]], seconds: Iterable[float]) -> list[float]:
+    return list(map(float, fitted(list(features), [max(s, LEAST_S) for s in seconds])))
+
+
+def _loads() -> Iterator[_Load]:
+    for batch in BATCHES:
+        yield _Load((16,) * batch)
+    for n_tokens in PROMPTS:
+        yield _Load((n_tokens,))
+    for batch in DECODING:
+        yield _Load((16,) * batch, LATER)
+
+
+def _steps(program: Program, load: _Load, seed: int) -> Iterator[tuple[_Kind, float, float]]:
+    """An engine's steps: their kinds, and the seconds outside the program, those in which requests
+    came among them, and inside."""
     watched = _Watched(program)
     engine = Engine(cast(Program, watched), speculate=False)
     random = np.random.default_rng(seed)
-    for n_tokens in prompts:
-        ids = random.integers(3, program.vocab_size, n_tokens).tolist()
-        engine.add(Request(ids, GREEDY))
-    found = []
-    while engine.has_work:
+    come = {0: load.prompts, 1: (load.later,) if load.later else ()}
+    number = 0
+    while engine.has_work or number in come:
+        lengths = come.get(number, ())
+        prompts = [random.integers(3, program.vocab_size, length).tolist() for length in lengths]
         start = time.perf_counter()
+        for prompt in prompts:
+            engine.add(Request(prompt, GREEDY))
         outputs = engine.step()
         outside = time.perf_counter() - start - watched.took_s
-        found.append(((engine.stats().step_tokens, len(outputs)), outside, watched.took_s))
-    return found
+        kind = _Kind(engine.stats().step_tokens, len(outputs), len(prompts), number == 0)
+        yield kind, outside, watched.took_s
+        number += 1
 
 
 def logit_seconds(program: Program) -> float:

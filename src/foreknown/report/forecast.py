@@ -13,7 +13,7 @@ from typing import Any
 from foreknown.artifact import Artifact
 from foreknown.artifact.loading import MemoryPlan
 from foreknown.artifact.planned import PlannedModel
-from foreknown.engine.rehearsal import Arrival, Rehearsal, rehearse
+from foreknown.engine.rehearsal import AT_ONCE, Arrival, Beginning, Rehearsal, rehearse
 from foreknown.engine.snapshot import Capacity
 from foreknown.errors import RequestError
 from foreknown.graph.batch import BLOCK_TOKENS
@@ -180,6 +180,14 @@ def step_costs(artifact: Artifact) -> StepCosts:
     return StepCosts(artifact.phases(), artifact.manifest.weights_bytes)
 
 
+def beginning(machine: Machine) -> Beginning:
+    """What a request takes beside its steps; nothing, where kernels were not measured."""
+    if machine.kernels is None:
+        return AT_ONCE
+    engine = machine.kernels.engine
+    return Beginning(engine.request_us / 1e6, engine.idle_us / 1e6)
+
+
 def step_price(model: Artifact | PlannedModel, machine: Machine) -> StepPrice:
     """A model's steps on a machine, as it runs the model's instruction set.
 
@@ -261,6 +269,7 @@ def forecast(
         [Arrival(0, case.prompt_tokens, case.output_tokens)] * case.batch,
         capacity(model, sequences),
         price,
+        beginning=beginning(machine),
     )
     first_ms, last_ms, pace_ms = _slowest(done)
     seconds = done.end_ns / 1e9

@@ -23,7 +23,7 @@ from foreknown.errors import RequestError
 from foreknown.graph.batch import BLOCK_TOKENS
 from foreknown.machine import Machine
 from foreknown.plan.price import Price, Slower, decode_shape
-from foreknown.report.forecast import capacity, step_price
+from foreknown.report.forecast import beginning, capacity, step_price
 from foreknown.report.provenance import provenance
 from foreknown.report.tables import Table, bytes_text, seconds_text
 from foreknown.report.timeline import Timeline, timeline
@@ -249,6 +249,7 @@ def simulate(
         traffic.arrivals,
         served.capacity,
         served.price,
+        beginning=beginning(served.machine),
         margin=Drift(served.margin).margin,  # as a server that is as it was calibrated
         progress=lambda n: progress(n, n_total),
     )
