@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from foreknown.engine import Request, SamplingParams
 from foreknown.engine.promises import Objective
-from foreknown.engine.rehearsal import Arrival, Rehearsal, Traffic, rehearse
+from foreknown.engine.rehearsal import Arrival, Beginning, Rehearsal, Traffic, rehearse
 from foreknown.engine.snapshot import Capacity
 from foreknown.errors import DoesNotFit
 from tests.engine.reality import (
@@ -247,3 +247,20 @@ def test_progress_counts_those_who_came() -> None:
     arrivals = [Arrival(i, 4, 1) for i in range(5)]
     rehearse(arrivals, Capacity(8, 2, 8, CONTEXT), Linear(1000), progress=seen.append)
     assert seen == [1, 2, 3, 4, 5]
+
+
+def test_what_a_request_takes_beside_its_steps_delays_it_and_those_after_it() -> None:
+    capacity, price = Capacity(64, 8, 64, CONTEXT, True), Linear(1000.0, token=10.0)
+    begins = Beginning(request_s=50e-6, idle_s=200e-6)
+    arrivals = [Arrival(0, 16, 4), Arrival(0, 16, 4), Arrival(10**9, 16, 4)]
+    told = rehearse(arrivals, capacity, price)
+    later = rehearse(arrivals, capacity, price, beginning=begins)
+    delays = [b.first_ns - a.first_ns for a, b in zip(told.outcomes, later.outcomes, strict=True)]
+    assert delays == [
+        300_000,
+        300_000,
+        250_000,
+    ]  # two that came together, and one to an idle engine
+    assert later.end_ns - told.end_ns == 250_000
+    assert later.busy_ns - told.busy_ns == 550_000
+    assert later.n_steps == told.n_steps
