@@ -17,9 +17,9 @@ from foreknown.machine.kernels import Attention, Product
 from foreknown.report.engine_probe import engine_costs
 from foreknown.report.probing import Rounds, build, load
 
-MEASURE_SECONDS = 21.0
-"""Of building the probes and of their rounds, about: twenty, after which a step's price is within
-3 to 5 % of what others tell."""
+MEASURE_SECONDS = 19.0
+"""Of building the probes and of their rounds, about: a dozen, so that all of calibration is done in
+half a minute where nothing is built yet."""
 FEWEST_ROUNDS = 4
 MOST_TAKEN = 0.04
 """Share of the processors' time that others may have had; more, and the machine was not quiet."""
