@@ -50,7 +50,7 @@ TURNS = 70
 """Of calibration's probes after each case: half a second."""
 SETTLING_S = 5.5
 """Before a model's first case: the system gives the pages of the one before back to the machine's
-owner some seconds later, and steps take up to twice their time then (docs/log.md, 101)."""
+owner some seconds later, and steps take several times as long then (docs/log.md, 101)."""
 REFERENCE = Case(prompt_tokens=32, output_tokens=24, batch=1)
 """What shows the machine's pace; no case of the grid."""
 WHAT = {

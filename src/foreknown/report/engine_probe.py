@@ -36,10 +36,10 @@ GREEDY = SamplingParams(temperature=0.0, ignore_eos=True, max_tokens=OUTPUT_TOKE
 
 
 class _Load(NamedTuple):
-    """Tokens of prompts that come at once, and of one that comes after a step; 0: none does."""
+    """Tokens of prompts that come at once, and of those that come after a step."""
 
     prompts: tuple[int, ...]
-    later: int = 0
+    later: tuple[int, ...] = ()
 
 
 class _Kind(NamedTuple):
@@ -124,7 +124,7 @@ def _loads() -> Iterator[_Load]:
     for n_tokens in PROMPTS:
         yield _Load((n_tokens,))
     for batch in DECODING:
-        yield _Load((16,) * batch, LATER)
+        yield _Load((16,) * batch, (LATER,))
 
 
 def _steps(program: Program, load: _Load, seed: int) -> Iterator[tuple[_Kind, float, float]]:
@@ -133,7 +133,7 @@ def _steps(program: Program, load: _Load, seed: int) -> Iterator[tuple[_Kind, fl
     watched = _Watched(program)
     engine = Engine(cast(Program, watched), speculate=False)
     random = np.random.default_rng(seed)
-    come = {0: load.prompts, 1: (load.later,) if load.later else ()}
+    come = dict(enumerate(load))
     number = 0
     while engine.has_work or number in come:
         lengths = come.get(number, ())

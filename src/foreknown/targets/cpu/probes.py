@@ -2,8 +2,9 @@
 
 They go through the same passes, planner and generator as any model, so what is measured is what
 will run. A probe has the size that lets a machine hold it in its third-level cache, or read it
-from memory when something else was read before. Its first layer has the largest matrices, the
-others' are narrow: what a product takes for its weights, its outputs and its start is told apart.
+from memory when something else was read before. In few bits its first
+layer has the largest matrices and the others' are narrow, so that what a product takes for its
+weights, its outputs and its start is told apart.
 
     layer "norm"    root-mean-square norm, rotated queries and keys, gated activation
     layer "centred" norm of mean and variance, biases, plain activation
