@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foreknown.machine.kernel_costs import EngineCosts, ProductTable, padded_outputs
+from foreknown.machine.kernel_costs import (
+    LONE_PANEL,
+    EngineCosts,
+    ProductTable,
+    padded_outputs,
+)
 from foreknown.machine.kernels import (
     Attention,
     Kernel,
@@ -45,14 +50,17 @@ def test_between_and_beyond_what_was_measured() -> None:
     [
         (Product("int4/32", 64, 8), 2, 64),
         (Product("int4/32", 65, 8), 2, 128),  # three panels of 32: one thread has two
-        (Product("bf16", 17, 8), 1, 32),
-        (Product("bf16", 17, 8, matrices=3), 4, 128),
+        (Product("bf16", 370, 8), 2, 384),  # twelve panels of 16 each, four at a time
+        (Product("f32", 17, 8), 1, 32 * (1 + LONE_PANEL)),  # two, one by one
+        (Product("bf16", 768, 8), 3, 768),
+        (Product("bf16", 576, 8), 2, 576 + 2 * 2 * 16 * LONE_PANEL),  # two beside sixteen, twice
+        (Product("bf16", 65, 8, matrices=3), 4, 256 + 256 / 5 * LONE_PANEL),  # one of each five
     ],
 )
 def test_outputs_count_in_whole_panels_of_every_thread(
-    product: Product, threads: int, outputs: int
+    product: Product, threads: int, outputs: float
 ) -> None:
-    assert padded_outputs(product, threads) == outputs
+    assert padded_outputs(product, threads) == pytest.approx(outputs)
 
 
 def test_who_shares_an_expert_shares_its_bytes() -> None:

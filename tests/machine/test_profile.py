@@ -47,7 +47,7 @@ def test_people_find_units_in_it() -> None:
         ("[9437184, 0.000]", "[0, 0.0]", "streamed_shares are not of ascending working sets"),
         ("[16777216, 0.125]", "[9437184, 0.125]", "streamed_shares are not of ascending"),
         ("element_ps.cheap", "element_ps.cheep", "cannot be read"),
-        ("format = 6", "format = 4", "another format"),
+        ("format = 7", "format = 4", "another format"),
         ("[kernels.engine]", "[kernels.motor]", "cannot be read"),
     ],
 )
@@ -93,8 +93,8 @@ def test_damage_is_told(tmp_path: Path, line: str, damaged: str, message: str) -
         ),
         ("f32_gflop_s = 60.0000", "f32_gflop_s = 1e-300", "f32_gflop_s is 1e-300, where a number"),
         ("f32_gflop_s = 60.0000", f"f32_gflop_s = 1{'0' * 400}", "f32_gflop_s is 1000000"),
-        ("format = 6\n", "", "format is missing, where 6 is expected"),
-        ("format = 6", "format = [4]", "of another format: .4., where 6 is expected"),
+        ("format = 7\n", "", "format is missing, where 7 is expected"),
+        ("format = 7", "format = [4]", "of another format: .4., where 7 is expected"),
         ("name = ", f"name = {'[' * 100_000} # ", "too deep"),
     ],
 )

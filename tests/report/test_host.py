@@ -69,7 +69,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
     [
         (b"\x00\xff\x13", "it is not text"),
         (b"", "format is missing"),
-        (b"format = 6\nname = 'a'", "is missing"),
+        (b"format = 7\nname = 'a'", "is missing"),
         (None, "of another machine: the processor is another, here "),
     ],
 )
@@ -168,7 +168,7 @@ def test_another_machine_s_price_and_watts_are_not_taken_over(
         ("[1048576, 120.000]", "[inf, 120.000]"),
         ("tokens = [1, 2, 5,", 'tokens = ["1", 2, 5,'),
         ("usd_per_hour = 0.0900", "usd_per_hour = true"),
-        ("format = 6", ""),
+        ("format = 7", ""),
     ],
 )
 def test_measuring_repairs_any_damage(

@@ -68,9 +68,7 @@ def test_a_step_counts_as_its_middle_mean_and_a_phase_by_its_share(rounds: Round
     made.samples[0, place, False] = list(samples)
     seconds = np.asarray([one.seconds for one in made.seen()])
     assert len(seconds) == n_phases
-    mean = (
-        1000 * n_phases * (n_phases + 1) / 2 + 500 * 5 / 8
-    )  # all but the worst and one of the best
+    mean = 1000 * n_phases * (n_phases + 1) / 2 + 500  # the middle two of four, five and one
     assert seconds.sum() == pytest.approx(mean / 1e9)
     assert seconds / seconds[0] == pytest.approx(np.arange(1, n_phases + 1))
 

@@ -100,62 +100,74 @@ def not_negative(a: Array, b: Array) -> Array:
     return x
 
 
-def fitted(features: Sequence[Sequence[float]], seconds: Sequence[float]) -> Array:
-    """Costs of features, none below zero, by relative errors; outliers count little."""
+def fitted(
+    features: Sequence[Sequence[float]] | Array,
+    seconds: Sequence[float],
+    known: Sequence[float] | Array | float = 0.0,
+) -> Array:
+    """Costs of features, none below zero, by relative errors; outliers count little.
+
+    Args:
+        known: seconds of each measurement that other costs explain.
+    """
     a, b = np.asarray(features, float), np.asarray(seconds, float)
-    a = a / b[:, None]
+    a, rest = a / b[:, None], 1 - known / b
     scale = np.maximum(np.abs(a).max(0), 1e-300)
     a = a / scale
     weight = np.ones(len(b))
     x = np.zeros(a.shape[1])
     for _ in range(ROUNDS):
-        x = not_negative(a * weight[:, None], weight)
-        errors = np.abs(a @ x - 1)
+        x = not_negative(a * weight[:, None], rest * weight)
+        errors = np.abs(a @ x - rest)
         typical = max(float(np.median(errors)), LEAST_SCALE)
         weight = np.sqrt(1 / np.maximum(errors / typical, 1.0))
     # what disturbs makes slower, never faster: all in all, as much time as was taken
     total = float((a @ x * b).sum())
-    share = float(b.sum()) / total if total > 0 else 1.0
+    share = float((rest * b).sum()) / total if total > 0 else 1.0
     found: Array = x / scale * min(max(share, 1.0), MOST_ADDED)
     return found
 
 
 def fit_products(seen: Sequence[Seen], weights: str, threads: int) -> ProductTable:
-    """A format's table, over all tokens that were measured. Where all was cold, what a start takes
-    more is taken to be that of the most tokens that were run both ways."""
+    """A format's table, over all tokens that were measured: what cached steps took tells all but
+    what memory adds, which is told by the others. Where all was cold, what a start takes more is
+    taken to be that of the most tokens that were run both ways."""
     own = [
         (one, kernel)
         for one in seen
         for kernel in one.kernels
         if isinstance(kernel, Product) and kernel.weights == weights and len(one.kernels) == 1
     ]
-    columns, cold_s = [], 0.0
-    tokens = sorted({one.tokens for one, _ in own})
-    for count in tokens:
-        here = [(one, kernel) for one, kernel in own if one.tokens == count]
-        both = len({one.cold for one, _ in here}) == 2
-        features, seconds = [], []
-        for one, kernel in here:
-            outputs = padded_outputs(kernel, threads)
-            size = outputs * kernel.width
-            cold = float(one.cold)
-            features.append([size * cold, size * (1 - cold), outputs, 1.0, cold * both])
-            seconds.append(one.seconds if both else max(one.seconds - cold_s, one.seconds / 2))
-        found = fitted(features, seconds)
-        if both:
-            cold_s = float(found[-1])
+
+    def measured(tokens: int, *, cold: bool) -> tuple[Array, list[float]]:
+        here = [(one, k) for one, k in own if (one.tokens, one.cold) == (tokens, cold)]
+        outputs = np.asarray([padded_outputs(kernel, threads) for _, kernel in here])
+        widths = np.asarray([kernel.width for _, kernel in here])
+        features = np.stack([outputs * widths, outputs, np.ones(len(here))], -1)
+        return features, [one.seconds for one, _ in here]
+
+    columns, more = [], 0.0
+    all_tokens = sorted({one.tokens for one, _ in own})
+    for tokens in all_tokens:
+        features, seconds = measured(tokens, cold=True)
+        cached_features, cached_seconds = measured(tokens, cold=False)
+        if cached_seconds:
+            cached, output, start = fitted(cached_features, cached_seconds)
+            known = features[:, 1:] @ (output, start)
+            streamed, more = fitted(features[:, [0, 2]], seconds, known)
         else:
-            found[1], found[-1] = found[0], cold_s
-        columns.append(found)
-    streamed, cached, output, start, more = np.stack(columns).T
+            cached, output, start = fitted(features, seconds, more)
+            streamed = cached
+        columns.append((max(streamed, cached), cached, output, start, more))
+    streamed_s, cached_s, output_s, start_s, more_s = np.asarray(columns).T
     return ProductTable(
         weights,
-        tuple(tokens),
-        _column(np.maximum(streamed, cached), 1e12),
-        _column(cached, 1e12),
-        _column(output, 1e9),
-        _column(start, 1e6),
-        _column(more, 1e6),
+        tuple(all_tokens),
+        _column(streamed_s, 1e12),
+        _column(cached_s, 1e12),
+        _column(output_s, 1e9),
+        _column(start_s, 1e6),
+        _column(more_s, 1e6),
     )
 
 

@@ -17,10 +17,15 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from foreknown.machine.kernels import ROW_KINDS, Attention, Product, Rows
+from foreknown.machine.kernels import PANEL, ROW_KINDS, Attention, Product, Rows
 
 MANY_ROWS = 33
 """From so many on, rows on their way between phases are more than a core's cache holds."""
+PANELS_AT_ONCE = 4
+"""Panels that a product of weights in floating point goes over at once; what is left over, one by
+one."""
+LONE_PANEL = 0.8
+"""What such a panel takes more than one of four, relative (0.65 to 1.1 by the number of tokens)."""
 VALUES_AT_ONCE = 4
 """Heads that attention goes over a group's values for at once; others are taken one by one."""
 HALF_BLOCK = 7.5
@@ -236,10 +241,16 @@ class KernelCosts:
         return next((costs for costs in self.rows if costs.steps == steps), None)
 
 
-def padded_outputs(product: Product, threads: int) -> int:
-    """Outputs that count: whole panels, and as if every thread had as many as the one with most."""
-    panels = -(-product.outputs // product.panel) * product.matrices
-    return -(-panels // threads) * threads * product.panel
+def padded_outputs(product: Product, threads: int) -> float:
+    """Outputs that count: whole panels, and as if every thread had as many as the one with most;
+    those that are gone over one by one count almost double."""
+    panels = -(-product.outputs // product.panel)
+    each = -(-panels * product.matrices // threads)
+    slower = 0.0
+    if product.panel == PANEL:
+        run = each if product.matrices == 1 else panels
+        slower = LONE_PANEL * (run % PANELS_AT_ONCE) / run
+    return each * (1 + slower) * threads * product.panel
 
 
 def attention_features(

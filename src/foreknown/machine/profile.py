@@ -23,7 +23,7 @@ from foreknown.machine.machine import AGAIN, Machine
 from foreknown.machine.reading import Table, Wrong, read_fields, read_value, require_known, shown
 
 T = TypeVar("T")
-FORMAT = 6
+FORMAT = 7
 MOST_BYTES = 1 << 20
 WEIGHTS = ("f32", "bf16", "int8/32", "int8/64", "int4/32", "int4/64")
 KEPT = ("f32", "bf16", "int8")

@@ -16,7 +16,7 @@ BATCHES = (1, 2, 3, 4, 5, 6, 8, 9, 12, 16, 17)
 CONTEXTS = (41, 713)
 LONG = ((1, 2505), (4, 1993))
 """(batch, context) of decode steps beside those of all batches in both contexts."""
-LONG_TOKENS = 192
+LONG_TOKENS = 384
 """Steps of so many tokens compute; they are run cold only."""
 SETS = tuple(size << 20 for size in (12, 16, 20, 24, 28, 32, 40, 48, 64))
 """Bytes that steps read again and again, a part of them from a last cache."""
@@ -41,7 +41,7 @@ class ProbeStep:
 
 def probe_steps() -> list[ProbeStep]:
     """Every shape that is measured."""
-    pairs = [(b, c) for b in BATCHES for c in CONTEXTS]
+    pairs = [(b, c) for c in CONTEXTS for b in BATCHES]
     steps = [ProbeStep(decode_shape(b, c), _decode(b, c)) for b, c in (*pairs, *LONG)]
     return steps + [ProbeStep(prompt_shape(0, n, 1), _prompt(n)) for n in PROMPTS]
 
@@ -64,12 +64,13 @@ def most_blocks() -> int:
 
 def _decode(batch: int, context: int) -> Batch:
     blocks = -(-context // BLOCK_TOKENS)
-    order = np.random.default_rng(batch).permutation(batch * blocks)  # blocks lie anywhere
+    random = np.random.default_rng(blocks)  # blocks lie anywhere, those of more sequences elsewhere
+    tables = [row * blocks + random.permutation(blocks) for row in range(batch)]
     return Batch(
         tokens=np.arange(batch, dtype=np.int32) * 97 % VOCABULARY,
         positions=np.full(batch, context - 1, np.int32),
         sequence=np.arange(batch, dtype=np.int32),
-        block_tables=order.astype(np.int32).reshape(batch, blocks),
+        block_tables=np.asarray(tables, np.int32),
         rows=np.arange(batch, dtype=np.int32),
     )
 

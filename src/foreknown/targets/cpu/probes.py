@@ -4,7 +4,8 @@ They go through the same passes, planner and generator as any model, so what is 
 will run. A probe has the size that lets a machine hold it in its third-level cache, or read it
 from memory when something else was read before. In few bits its first
 layer has the largest matrices and the others' are narrow, so that what a product takes for its
-weights, its outputs and its start is told apart.
+weights, its outputs and its start is told apart. One of them comes three times: a model repeats
+its layers, and a phase starts sooner where its code was just run.
 
     layer "norm"    root-mean-square norm, rotated queries and keys, gated activation
     layer "centred" norm of mean and variance, biases, plain activation
@@ -85,26 +86,26 @@ PROBES = (
         *("int8", 32, "f32", 896),
         (
             ProbeLayer(12, 3, 64, 1024),
-            ProbeLayer(6, 3, 64, 128),
+            *[ProbeLayer(4, 2, 64, 128)] * 3,
             ProbeLayer(4, 2, 128, 64, gated=False),
         ),
     ),
     Probe(
-        *("int8", 64, "bf16", 768),
-        (ProbeLayer(16, 2, 64, 704), ProbeLayer(6, 3, 64, 128), ProbeLayer(8, 2, 128, 128)),
+        *("int8", 64, "bf16", 704),
+        (ProbeLayer(16, 2, 64, 576), *[ProbeLayer(4, 2, 64, 128)] * 3, ProbeLayer(6, 2, 128, 128)),
     ),
     Probe(
-        *("int4", 32, "int8", 1280),
+        *("int4", 32, "int8", 1152),
         (
             ProbeLayer(12, 3, 64, 1536),
             ProbeLayer(5, 5, 64, 256),
             ProbeLayer(16, 2, 64, 160, gated=False),
-            ProbeLayer(6, 2, 64, 96),
+            *[ProbeLayer(6, 2, 64, 96)] * 3,
         ),
     ),
     Probe(
-        *("int4", 64, "int8", 1280),
-        (ProbeLayer(8, 4, 64, 1280), ProbeLayer(8, 2, 128, 128), ProbeLayer(12, 2, 64, 192)),
+        *("int4", 64, "int8", 1152),
+        (ProbeLayer(8, 4, 64, 1024), ProbeLayer(8, 2, 128, 128), *[ProbeLayer(6, 2, 64, 128)] * 3),
     ),
 )
 
