@@ -20,7 +20,7 @@ LONG_TOKENS = 384
 """Steps of so many tokens compute; they are run cold only."""
 SETS = tuple(size << 20 for size in (12, 16, 20, 24, 28, 32, 40, 48, 64))
 """Bytes that steps read again and again, a part of them from a last cache."""
-SET_BATCH = 5
+SET_BATCH = 12
 _NO_IDS = np.zeros(0, np.int32)
 NOTHING = Batch(_NO_IDS, _NO_IDS, _NO_IDS, np.zeros((0, 0), np.int32), _NO_IDS)
 """No tokens."""

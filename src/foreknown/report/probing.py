@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -36,6 +37,9 @@ FLUSH_BYTES = 80 << 20
 WAKINGS = 8
 """Steps of no tokens, which read nothing, before a cold one: threads slept while caches were
 emptied, and may wake two on one processor, which the system parts after some milliseconds."""
+PAUSE_S, PAUSE_ROW_S = 20e-6, 10e-6
+"""Before a warm step, and for each of its rows, about: what an engine takes from one step to the
+next, in which caches lose some, and threads, if it is long, their turn."""
 TRIMMED = 0.4
 """Share of a step's times that is left out at either end. For seconds the system has processors
 where small steps take 1.5 times as long and large ones the same: of a mean over all of it, models
@@ -141,14 +145,18 @@ class Rounds:
             for s, step in enumerate(self.steps):
                 if not step.is_long and probe.bytes_of(step.shape) <= WARM_BYTES:
                     for _ in range(WARMING):
+                        _pause(step.shape)
                         program.step(step.batch)
+                    _pause(step.shape)
                     self._take(p, s, program, step.batch, cold=False)
             yield
         program, phases = self._keeper.program, self._keeper.plan.phases
         attends = [place for place, phase in enumerate(phases) if phase.kind == "attend"]
         for step, samples in zip(self._sets, self._set_samples, strict=True):
             for _ in range(SETTLING):
+                _pause(step.shape)
                 program.step(step.batch)
+            _pause(step.shape)
             samples.append(int(program.timed_step(step.batch)[1][attends].sum()))
             yield
 
@@ -205,6 +213,12 @@ class Rounds:
                 step.shape.kept,
                 float(_middle_mean(np.asarray(samples))) / 1e9,
             )
+
+
+def _pause(step: StepShape) -> None:
+    until = time.perf_counter() + PAUSE_S + PAUSE_ROW_S * step.rows
+    while time.perf_counter() < until:
+        pass
 
 
 def _middle_mean(times: NDArray[Any]) -> Any:
