@@ -61,6 +61,24 @@ def test_products(threads: int) -> None:
         assert getattr(found, column) == pytest.approx(getattr(table, column), rel=0.02, abs=0.05)
 
 
+def test_what_cold_steps_took_tells_nothing_of_cached_ones() -> None:
+    random = np.random.default_rng()
+    table = random_kernels(5).product("int8/64")
+    assert table is not None
+    place, seen = 2, []
+    tokens = table.tokens[place]
+    for n, k in ((320, 128), (1024, 640), (64, 2048), (4096, 512), (704, 1536)):
+        product = Product("int8/64", n, k)
+        line = table.line(product, tokens, 2)
+        cold_s = line.streamed * random.uniform(1, 3)
+        seen.append(Seen((product,), tokens, False, 0.0, 0.0, True, cold_s))
+        seen.append(Seen((product,), tokens, False, 0.0, 0.0, False, line.cached))
+    found = fit_products(seen, "int8/64", 2)
+    for column in ("cached_ps", "output_ns", "start_us"):
+        (own,) = getattr(found, column)
+        assert own == pytest.approx(getattr(table, column)[place], rel=0.02, abs=0.05)
+
+
 def test_where_nothing_was_cached_all_costs_the_same() -> None:
     seen = [
         Seen((Product("f32", n, 100),), tokens, False, 0.0, 0.0, True, n * 1e-8)

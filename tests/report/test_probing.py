@@ -15,7 +15,7 @@ from foreknown.report import engine_probe, probe_steps, probing
 from foreknown.report.calibration import first_touch_gb_s, fitted_costs, seconds_of_others
 from foreknown.report.engine_probe import engine_costs
 from foreknown.report.probe_steps import NOTHING
-from foreknown.report.probing import WAKINGS, Rounds, build, load
+from foreknown.report.probing import WAKINGS, WARMING, Rounds, build, load
 from foreknown.targets.cpu.probes import Probe, ProbeLayer
 from tests.machine.random_machines import random_machine
 from tests.plan.test_price import Priced
@@ -95,6 +95,32 @@ def test_threads_are_awake_and_nothing_was_read_before_a_cold_step(
     Rounds(rounds.probes).run()
     for place in [i for i, what in enumerate(done) if what == "flush"]:
         assert done[place + 1 : place + WAKINGS + 2] == ["step 0"] * WAKINGS + ["timed"]
+
+
+def test_a_warm_step_comes_after_others_of_its_shape(
+    rounds: Rounds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[tuple[str, int]] = []
+    program = rounds.probes[0].program
+    step, timed = program.step, program.timed_step
+    monkeypatch.setattr(
+        program, "step", lambda batch: (done.append(("step", id(batch))), step(batch))[1]
+    )
+    monkeypatch.setattr(
+        program, "timed_step", lambda batch: (done.append(("timed", id(batch))), timed(batch))[1]
+    )
+    made = Rounds(rounds.probes)
+    made.run()
+    nothing = ("step", id(NOTHING))
+    warm = [
+        place
+        for place, (what, _) in enumerate(done)
+        if what == "timed" and done[place - 1] != nothing
+    ]
+    n_warm = sum(not cold for _, _, cold in made.samples)
+    assert len(warm) > n_warm > 0  # the others are those that a last cache holds a part of
+    for place in warm:
+        assert done[place - WARMING : place] == [("step", done[place][1])] * WARMING
 
 
 def test_a_step_of_no_tokens_does_nothing(rounds: Rounds) -> None:

@@ -103,7 +103,7 @@ def not_negative(a: Array, b: Array) -> Array:
 def fitted(
     features: Sequence[Sequence[float]] | Array,
     seconds: Sequence[float],
-    known: Sequence[float] | Array | float = 0.0,
+    known: Array | float = 0.0,
 ) -> Array:
     """Costs of features, none below zero, by relative errors; outliers count little.
 

@@ -19,7 +19,7 @@ from foreknown.machine.kernels import Attention
 from foreknown.plan.costs import phase_kernels
 from foreknown.plan.plan import Plan
 from foreknown.plan.price import StepShape
-from foreknown.report.probe_steps import NOTHING, most_blocks, probe_steps, set_steps
+from foreknown.report.probe_steps import NOTHING, ProbeStep, most_blocks, probe_steps, set_steps
 from foreknown.targets.cpu.probes import PROBES, Probe, probe_plan
 from foreknown.targets.cpu.program import Program
 from foreknown.targets.cpu.source import Source, generate
@@ -38,8 +38,8 @@ WAKINGS = 8
 """Steps of no tokens, which read nothing, before a cold one: threads slept while caches were
 emptied, and may wake two on one processor, which the system parts after some milliseconds."""
 PAUSE_S, PAUSE_ROW_S = 20e-6, 10e-6
-"""Before a warm step, and for each of its rows, about: what an engine takes from one step to the
-next, in which caches lose some, and threads, if it is long, their turn."""
+"""After a step that leads to a warm one, and for each of its rows, about: what an engine takes from
+one step to the next, in which caches lose some, and threads, if it is long, their turn."""
 TRIMMED = 0.4
 """Share of a step's times that is left out at either end. For seconds the system has processors
 where small steps take 1.5 times as long and large ones the same: of a mean over all of it, models
@@ -144,19 +144,13 @@ class Rounds:
                 program.step(self.steps[0].batch)
             for s, step in enumerate(self.steps):
                 if not step.is_long and probe.bytes_of(step.shape) <= WARM_BYTES:
-                    for _ in range(WARMING):
-                        _pause(step.shape)
-                        program.step(step.batch)
-                    _pause(step.shape)
+                    _run_up(program, step, WARMING)
                     self._take(p, s, program, step.batch, cold=False)
             yield
         program, phases = self._keeper.program, self._keeper.plan.phases
         attends = [place for place, phase in enumerate(phases) if phase.kind == "attend"]
         for step, samples in zip(self._sets, self._set_samples, strict=True):
-            for _ in range(SETTLING):
-                _pause(step.shape)
-                program.step(step.batch)
-            _pause(step.shape)
+            _run_up(program, step, SETTLING)
             samples.append(int(program.timed_step(step.batch)[1][attends].sum()))
             yield
 
@@ -215,10 +209,13 @@ class Rounds:
             )
 
 
-def _pause(step: StepShape) -> None:
-    until = time.perf_counter() + PAUSE_S + PAUSE_ROW_S * step.rows
-    while time.perf_counter() < until:
-        pass
+def _run_up(program: Program, step: ProbeStep, times: int) -> None:
+    """A step so often, with a pause after each."""
+    for _ in range(times):
+        program.step(step.batch)
+        until = time.perf_counter() + PAUSE_S + PAUSE_ROW_S * step.shape.rows
+        while time.perf_counter() < until:
+            pass
 
 
 def _middle_mean(times: NDArray[Any]) -> Any:
