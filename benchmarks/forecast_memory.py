@@ -48,7 +48,7 @@ def main() -> int:
         for row in compared(arguments):
             rows.append(row)
             print(f"{row['model']} {row['weights']}: off by {row['off']}", file=sys.stderr)
-    except (ForeknownError, subprocess.CalledProcessError) as error:
+    except (ForeknownError, OSError, subprocess.CalledProcessError) as error:
         print(error, file=sys.stderr)
         return 1
     print(json.dumps(rows) if arguments.json else table(rows))
