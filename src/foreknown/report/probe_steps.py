@@ -56,10 +56,10 @@ def set_steps(weights_bytes: int, position_bytes: float) -> list[ProbeStep]:
     ]
 
 
-def most_blocks() -> int:
+def most_blocks(weights_bytes: int, position_bytes: float) -> int:
     """Blocks of state that the largest step takes."""
-    largest_set = SET_BATCH * -(-CONTEXT // BLOCK_TOKENS)
-    return max(largest_set, *(step.batch.block_tables.size for step in probe_steps()))
+    steps = probe_steps() + set_steps(weights_bytes, position_bytes)
+    return max(step.batch.block_tables.size for step in steps)
 
 
 def _decode(batch: int, context: int) -> Batch:

@@ -86,15 +86,16 @@ def build(probes: Sequence[Probe] = PROBES) -> list[tuple[Probe, Plan, Source]]:
 
 def load(made: Iterable[tuple[Probe, Plan, Source]], n_threads: int) -> list[LoadedProbe]:
     """Give probes their memory."""
-    n_blocks, loaded = most_blocks(), []
+    loaded = []
     for probe, plan, generated in made:
+        sizes = program_sizes(plan, generated)
         weights = large_pages(plan.weights_bytes)
         weights.fill(FILL)
         program = Program(
             cached_shared_object(generated.text, find_target("host")),
             weights,
-            program_sizes(plan, generated),
-            n_blocks=n_blocks,
+            sizes,
+            n_blocks=most_blocks(plan.weights_bytes, sizes.block_bytes / BLOCK_TOKENS),
             n_threads=n_threads,
         )
         program.fill_state(0.01)
